@@ -1,0 +1,27 @@
+"""analyse: one specialist agent's whole run over its share of the playbook."""
+
+from temporalio import activity
+
+from activities.agents import Team, heartbeat, model_errors
+from countersign.agents import team
+from countersign.review.payloads import SpecialistReport
+from countersign.review.steps import AnalyseInput
+
+
+class Analyse:
+    """The specialists."""
+
+    def __init__(self, agents: Team) -> None:
+        self._agents = agents
+
+    @activity.defn
+    async def analyse(self, given: AnalyseInput) -> SpecialistReport:
+        """Run one specialist. Its quotations are verified later, by `reconcile`."""
+        specialist = given.task.specialist
+        with model_errors():
+            deps = await self._agents.deps(given.admission, intent=given.intent, recall=given.recall)
+            model = self._agents.model(deps.playbook, specialist)
+            report = await team.analyse(deps, given.task, model, call_id=f"analyse:{specialist}", progress=heartbeat)
+            if report.metrics is not None:
+                await self._agents.record(given.admission, report.metrics)
+        return report

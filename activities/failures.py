@@ -1,0 +1,49 @@
+"""From the domain's typed errors to Temporal's: which are worth a retry, and when."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from countersign.errors import CountersignError, ServiceUnavailable
+
+RETRYABLE = (ServiceUnavailable,)
+MAX_MESSAGE = 500
+"""Characters of an error text that may enter a history: texts can be huge, and drivers put values into them."""
+
+
+@contextmanager
+def typed_errors() -> Iterator[None]:
+    """Raise the domain's errors as `ApplicationError` of the same type, final unless a server was away.
+
+    The remedy travels as the error's only detail. Expected refusals are benign: they are answers, not alarms.
+    """
+    try:
+        yield
+    except CountersignError as error:
+        retryable = isinstance(error, RETRYABLE)
+        raise ApplicationError(
+            error.message[:MAX_MESSAGE],
+            error.remedy,
+            type=error.type,
+            non_retryable=not retryable,
+            category=ApplicationErrorCategory.UNSPECIFIED if retryable else ApplicationErrorCategory.BENIGN,
+        ) from None
+
+
+@asynccontextmanager
+async def beating(every_s: float = 10) -> AsyncIterator[None]:
+    """Heartbeat from beside a thread that computes. Only for work of our own: a provider's silence must stay silent."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(every_s)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()

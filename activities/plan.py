@@ -1,0 +1,43 @@
+"""plan: which specialists look at what, and why."""
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.agents import Team, heartbeat, model_errors
+from countersign.agents import plans, team
+from countersign.review.payloads import Plan
+from countersign.review.steps import PlanInput, PlanResult
+
+ATTEMPTS = 3
+"""After so many failures of the model the plan is made by rule: a plan is worth less than a review."""
+
+
+class MakePlan:
+    """The planning agent."""
+
+    def __init__(self, agents: Team) -> None:
+        self._agents = agents
+
+    @activity.defn
+    async def plan(self, given: PlanInput) -> PlanResult:
+        """Plan the specialists' work. When no model answers, the playbook's own division of labour is the plan."""
+        with model_errors():
+            deps = await self._agents.deps(given.admission, intent=given.intent, recall=given.recall)
+        try:
+            with model_errors():
+                model = self._agents.model(deps.playbook, "plan")
+                plan, metrics = await team.plan(deps, model, call_id="plan", progress=heartbeat)
+        except ApplicationError as error:
+            if not error.non_retryable and activity.info().attempt < ATTEMPTS:
+                raise
+            by_rule = plans.repaired(
+                Plan(tasks=(), reason="no model answered; the playbook's division of labour"),
+                deps.playbook,
+                deps.document,
+                deps.focused_families,
+                is_long=deps.is_long,
+            )
+            return PlanResult(plan=by_rule)
+        with model_errors():
+            await self._agents.record(given.admission, metrics)
+        return PlanResult(plan=plan, metrics=metrics)

@@ -1,0 +1,72 @@
+"""reconcile: every quotation looked up in the text, findings merged, and the team's conclusion drawn."""
+
+import asyncio
+from collections.abc import Sequence
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.agents import Team, heartbeat, model_errors
+from countersign.agents import team
+from countersign.agents.outputs import Synthesis
+from countersign.review.payloads import AgentMetrics, AnalysisResult, Finding
+from countersign.review.steps import ReconcileInput, ReconcileResult
+from countersign.review.verify import calibrated, verify_reports
+
+ATTEMPTS = 3
+"""After so many failures of the model the conclusion is a plain count: a person looks at the findings anyway."""
+
+
+class Reconcile:
+    """The reconciler: verification is ours, the conclusion is an agent's."""
+
+    def __init__(self, agents: Team) -> None:
+        self._agents = agents
+
+    @activity.defn
+    async def reconcile(self, given: ReconcileInput) -> ReconcileResult:
+        """Verify, merge, conclude. Without a model that answers, the result says so, with confidence 0."""
+        with model_errors():
+            deps = await self._agents.deps(given.admission, intent=given.intent, recall=given.recall)
+        suggestions = {f.key: (f.preferred.text, f.fallback.text) for f in deps.playbook.families}
+        verified = await asyncio.to_thread(verify_reports, given.reports, deps.document, suggestions)
+        degraded = tuple(f"{report.specialist}: {reason}" for report in given.reports for reason in report.degraded)
+        synthesis: Synthesis | None = None
+        metrics: AgentMetrics | None = None
+        try:
+            with model_errors():
+                model = self._agents.model(deps.playbook, "reconcile")
+                synthesis, metrics = await team.synthesise(
+                    deps, verified.findings, model, call_id="reconcile", progress=heartbeat
+                )
+        except ApplicationError as error:
+            if not error.non_retryable and activity.info().attempt < ATTEMPTS:
+                raise
+            degraded += (f"conclusion: {error.type}",)
+        if metrics is not None:
+            with model_errors():
+                await self._agents.record(given.admission, metrics)
+        silent = sum(1 for report in given.reports if report.metrics is None)
+        confidence = calibrated(
+            synthesis.confidence if synthesis else 0.0,
+            verified,
+            failed_specialists=silent,
+            specialists=len(given.reports),
+        )
+        analysis = AnalysisResult(
+            summary=synthesis.summary if synthesis else plain_summary(verified.findings),
+            key_findings=verified.findings,
+            confidence=confidence,
+            requires_human_review=synthesis is None
+            or synthesis.requires_human_review
+            or confidence < given.admission.signing.confidence,
+            dropped=verified.dropped,
+            degraded=(*given.degraded, *degraded),
+        )
+        return ReconcileResult(analysis=analysis, metrics=metrics)
+
+
+def plain_summary(findings: Sequence[Finding]) -> str:
+    """A summary without a model: how many findings of which clauses."""
+    clauses = ", ".join(dict.fromkeys(finding.clause for finding in findings)) or "none"
+    return f"No model drew a conclusion. {len(findings)} verified findings, on these clauses: {clauses}."

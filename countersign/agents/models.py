@@ -1,0 +1,72 @@
+"""Models by name: `offline`, `anthropic:…`, `openai:…`, `google:…`, or several as a fallback chain."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.models import Model, infer_model
+from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.settings import ModelSettings
+
+from countersign.agents.offline import OfflineModel
+from countersign.errors import ModelConfigurationError
+
+OFFLINE = "offline"
+
+REQUEST_SETTINGS = ModelSettings(max_retries=0, request_timeout=300.0)
+"""For every request of every agent: the provider SDK does not retry (Temporal and the fallback chain do), and a request
+that takes longer than five minutes is given up."""
+
+_KEYS = {
+    "anthropic": "ANTHROPIC_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "google": "GOOGLE_API_KEY",
+}
+
+
+def resolve_model(name: str | Sequence[str]) -> Model:
+    """The model of this name; "a,b" or a sequence gives a chain that moves on when a model's API fails.
+
+    The same names give the same object. Nothing is sent anywhere.
+
+    Raises:
+        ModelConfigurationError: a name is unknown, its provider's package is not installed or its key is not set.
+    """
+    names = name.split(",") if isinstance(name, str) else list(name)
+    return _resolve(tuple(part.strip() for part in names))
+
+
+@cache
+def _resolve(names: tuple[str, ...]) -> Model:
+    if not any(names):
+        raise ModelConfigurationError("no model is named", remedy=f"Set COUNTERSIGN_MODEL, for example to {OFFLINE!r}.")
+    models = [_one(name) for name in names]
+    return models[0] if len(models) == 1 else FallbackModel(models[0], *models[1:])
+
+
+@cache
+def _one(name: str) -> Model:
+    if name == OFFLINE:
+        return OfflineModel()
+    provider, _, model = name.partition(":")
+    if not provider or not model:
+        raise ModelConfigurationError(
+            f"model {name!r} is not a model name", remedy=f"Write {OFFLINE!r} or provider:model, as in 'anthropic:…'."
+        )
+    try:
+        return infer_model(name)
+    except ImportError as error:
+        extra = f"countersign[{provider}]" if provider in _KEYS else f"pydantic-ai-slim[{provider}]"
+        raise ModelConfigurationError(
+            f"model {name!r} needs a package that is not installed", remedy=f"Run: pip install '{extra}'."
+        ) from error
+    except UserError as error:
+        raise ModelConfigurationError(f"model {name!r} cannot be used", remedy=_remedy(provider, error)) from error
+
+
+def _remedy(provider: str, error: UserError) -> str:
+    """What to do about pydantic-ai's refusal. Its own words, which name a key's variable, only for rarer providers."""
+    if key := _KEYS.get(provider):
+        return f"Set {key} in the worker's environment."
+    first, _, _ = str(error).partition(". ")
+    return f"{first.rstrip('.')}. Known here: {OFFLINE}, {', '.join(f'{known}:…' for known in _KEYS)}."

@@ -1,0 +1,63 @@
+"""Errors a person can act on: what was wrong, where, and what to do. None carries document text or a person's name."""
+
+
+class CountersignError(Exception):
+    """Base of every expected error.
+
+    Attributes:
+        message: what is wrong, one line without a full stop.
+        type: stable machine-readable name; becomes `ApplicationError.type` and the JSON error's `type`.
+        remedy: one sentence that says what to do about it.
+    """
+
+    type = "CountersignError"
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.remedy}" if self.remedy else self.message
+
+
+class InvalidRequest(CountersignError):
+    """The request cannot be served as written; the message names the field."""
+
+    type = "InvalidRequest"
+
+
+class DocumentError(CountersignError):
+    """The document cannot be read: encrypted, empty, corrupt, too large, wrongly typed or no contract."""
+
+    type = "DocumentError"
+
+
+class PlaybookError(CountersignError):
+    """A playbook is missing or does not validate; the message names file and field."""
+
+    type = "PlaybookError"
+
+
+class NotFound(CountersignError):
+    """There is no such review, document or tenant, or it belongs to another tenant."""
+
+    type = "NotFound"
+
+
+class DecisionRefused(CountersignError):
+    """A person's decision does not count: wrong time, stale, second, or by the requester."""
+
+    type = "DecisionRefused"
+
+
+class ServiceUnavailable(CountersignError):
+    """A server the command needs (Temporal, Postgres, Redis) does not answer."""
+
+    type = "ServiceUnavailable"
+
+
+class ModelConfigurationError(CountersignError):
+    """A model name cannot be resolved, or its provider's package or key is missing."""
+
+    type = "ModelConfigurationError"

@@ -1,0 +1,104 @@
+"""Reading playbooks from TOML files. Every way a file can be wrong ends as one `PlaybookError` a lawyer can act on."""
+
+import hashlib
+import json
+import re
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from countersign.errors import PlaybookError
+from countersign.playbook.model import Playbook
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{1,47}")
+_SHOWN = 80
+"""A wrong value is shown up to this length, in characters."""
+
+
+def list_playbooks(folder: Path) -> tuple[str, ...]:
+    """The names of the playbooks in `folder`, sorted; empty when there is no such folder."""
+    return tuple(sorted(path.stem for path in folder.glob("*.toml") if _NAME.fullmatch(path.stem)))
+
+
+def load_playbook(folder: Path, name: str) -> Playbook:
+    """The playbook of `folder/<name>.toml`, validated.
+
+    Raises:
+        PlaybookError: there is no such playbook (the known ones are listed), or the file is not TOML or does not
+            validate (file, field, value and remedy are named).
+    """
+    known = list_playbooks(folder)
+    if name not in known:
+        there = f"Known playbooks: {', '.join(known)}." if known else "The folder holds none."
+        raise PlaybookError(
+            f"There is no playbook {name!r} in {folder}",
+            remedy=f"{there} Name one of them or add a file <name>.toml.",
+        )
+    path = folder / f"{name}.toml"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise PlaybookError(f"{path}: is not UTF-8 text (byte {error.start})", remedy="Save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise PlaybookError(f"{path}: is not TOML: {error}", remedy="Mend the line that is named.") from error
+    try:
+        playbook = Playbook.model_validate(data)
+    except ValidationError as error:
+        raise PlaybookError(_explained(path, data, error), remedy=_remedy(error)) from error
+    if playbook.name != name:
+        raise PlaybookError(
+            f"{path}: field name: value {playbook.name!r} is not the file's name",
+            remedy=f'Write name = "{name}", or rename the file.',
+        )
+    return playbook
+
+
+def playbook_digest(playbook: Playbook) -> str:
+    """SHA-256 (hex) of the playbook as canonical JSON: equal exactly when every field is equal."""
+    canonical = json.dumps(
+        playbook.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _field(data: object, place: tuple[int | str, ...]) -> str:
+    """The field as a lawyer finds it: list items by their key ("families[governing_law].severity")."""
+    words = ""
+    for step in place:
+        if isinstance(step, int):
+            item = data[step] if isinstance(data, list) and step < len(data) else None
+            key = item.get("key") if isinstance(item, dict) else None
+            words += f"[{key if isinstance(key, str) else step + 1}]"
+            data = item
+        else:
+            words += f".{step}" if words else step
+            data = data.get(step) if isinstance(data, dict) else None
+    return words or "the whole file"
+
+
+def _explained(path: Path, data: object, error: ValidationError) -> str:
+    """File, field, what is wrong and the value, for the first mistake; how many more there are."""
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    told = f"{path}: field {_field(data, first['loc'])}: {message[:1].lower()}{message[1:]}"
+    if first["type"] != "missing" and first["loc"]:
+        value = repr(first["input"])
+        told += f"; value {value if len(value) <= _SHOWN else value[:_SHOWN] + '…'}"
+    more = error.error_count() - 1
+    return f"{told} (and {more} more)" if more else told
+
+
+def _remedy(error: ValidationError) -> str:
+    """What to do about the first mistake, by its kind."""
+    first = error.errors(include_url=False)[0]
+    allowed = first.get("ctx", {}).get("expected")
+    match first["type"]:
+        case "missing":
+            return "Add the field; docs of every field stand in countersign/playbook/model.py."
+        case "extra_forbidden":
+            return "Remove the field or correct its spelling."
+        case "enum" | "literal_error" if allowed:
+            return f"Write one of {allowed}."
+        case _:
+            return "Correct the value and load the playbook again."

@@ -1,0 +1,123 @@
+"""A playbook: what to look for in a contract and what to do about it. Data (TOML) that lawyers edit, validated here."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from countersign.words import Severity
+
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,47}$")]
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern, re.IGNORECASE)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from error
+    return pattern
+
+
+Pattern = Annotated[str, Field(min_length=2, max_length=500), AfterValidator(_compiles)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Stance(_Data):
+    """One position on a clause: in words (for people and models) and by signs (for the offline model)."""
+
+    text: str
+    signs: tuple[Pattern, ...] = ()
+    """Case-insensitive regular expressions searched in the clause found."""
+
+
+class Family(_Data):
+    """A clause family: one question the review answers about the contract."""
+
+    key: Slug
+    title: str
+    specialist: Slug
+    question: str
+    severity: Severity
+    """Severity of a clause at the walk-away position; fallback counts one lower, preferred is `info`."""
+    required: bool = False
+    """Whether absence is itself a finding, of `absent_severity`."""
+    absent_severity: Severity = Severity.MEDIUM
+    cues: tuple[Pattern, ...] = ()
+    """Case-insensitive regular expressions that tell the offline model where the clause may stand."""
+    preferred: Stance
+    fallback: Stance
+    walk_away: Stance
+
+
+class Specialist(_Data):
+    """One member of the team of agents, and what it is told about its job."""
+
+    key: Slug
+    title: str
+    brief: str
+
+
+class Sla(_Data):
+    """How long a person may take, in hours from the moment the review waits; all three run at once."""
+
+    remind_hours: float = Field(default=24, gt=0)
+    escalate_hours: float = Field(default=48, gt=0)
+    expire_hours: float = Field(default=168, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Sla":
+        if not self.remind_hours <= self.escalate_hours <= self.expire_hours:
+            raise ValueError("remind_hours <= escalate_hours <= expire_hours must hold")
+        return self
+
+
+class Signing(_Data):
+    """Who signs, and when one person is enough."""
+
+    reviewers: tuple[str, ...] = ()
+    """Names allowed to sign; empty means anyone but the requester."""
+    four_eyes_at: Severity | Literal["never"] = Severity.CRITICAL
+    """A finding of this severity or above needs two different people."""
+    review_at: Severity = Severity.HIGH
+    """Under semi-autonomy a finding of this severity or above needs a person."""
+    confidence: float = Field(default=0.8, ge=0, le=1)
+    """Below this confidence a person looks, whatever the autonomy."""
+
+
+class Playbook(_Data):
+    """One playbook file, `playbooks/<name>.toml`."""
+
+    name: Slug
+    title: str
+    version: str
+    contract_types: tuple[str, ...]
+    block_above: float = Field(default=0.6, ge=0, le=1)
+    """Screening risk above which a review is blocked."""
+    models: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Agent name ("intent", "plan", a specialist's key, "reconcile") to model names in order of preference."""
+    sla: Sla = Sla()
+    signing: Signing = Signing()
+    specialists: tuple[Specialist, ...] = Field(min_length=1)
+    families: tuple[Family, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Playbook":
+        known = {specialist.key for specialist in self.specialists}
+        seen: set[str] = set()
+        for family in self.families:
+            if family.specialist not in known:
+                raise ValueError(f"family {family.key}: specialist {family.specialist!r} is not one of {sorted(known)}")
+            if family.key in seen:
+                raise ValueError(f"family {family.key}: appears twice")
+            seen.add(family.key)
+        return self
+
+    def family(self, key: str) -> Family:
+        """The family with this key; `KeyError` when there is none."""
+        for family in self.families:
+            if family.key == key:
+                return family
+        raise KeyError(key)

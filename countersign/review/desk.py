@@ -1,0 +1,251 @@
+"""The desk: what people may do with an analysis that waits for them. A pure state machine, driven by the workflow.
+
+The workflow owns one `Desk` per review and asks it everything; unit tests drive it without a server. A decision is
+bound to a digest of exactly what was shown: when an amendment or an answer changes that, earlier signatures fall.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from countersign.errors import DecisionRefused
+from countersign.review.payloads import (
+    AnalysisResult,
+    Answer,
+    Decision,
+    DecisionRecord,
+    Edit,
+    Finding,
+    SigningPolicy,
+)
+from countersign.words import Outcome, Route, Severity, Verdict
+
+SIGNING_VERDICTS = (Verdict.APPROVE, Verdict.AMEND)
+
+
+def digest_of(analysis: AnalysisResult, playbook_version: str, answers: Sequence[Answer]) -> str:
+    """SHA-256 (hex) of what a reviewer is shown: findings with evidence, playbook version, answers so far."""
+    shown = {
+        "analysis": analysis.model_dump(mode="json"),
+        "playbook_version": playbook_version,
+        "answers": [answer.model_dump(mode="json") for answer in answers],
+    }
+    return hashlib.sha256(json.dumps(shown, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def apply_edits(analysis: AnalysisResult, edits: Sequence[Edit]) -> AnalysisResult:
+    """The analysis with the edits made, in order. Raises `DecisionRefused` that names the edit that cannot be made."""
+    findings = {finding.id: finding for finding in analysis.key_findings}
+    added = 0
+    for number, edit in enumerate(edits, start=1):
+        if edit.action == "add":
+            if not (edit.clause and edit.severity and edit.statement):
+                raise DecisionRefused(
+                    f"edit {number} adds a finding without clause, severity and statement",
+                    remedy="Give all three, for example add:governing_law:high:The law named is not ours",
+                )
+            added += 1
+            while f"H{added}" in findings:
+                added += 1
+            findings[f"H{added}"] = Finding(
+                id=f"H{added}",
+                clause=edit.clause,
+                severity=edit.severity,
+                statement=edit.statement,
+                specialist="reviewer",
+            )
+            continue
+        finding = findings.get(edit.finding_id or "")
+        if finding is None:
+            raise DecisionRefused(
+                f"edit {number} names a finding that is not there",
+                remedy=f"The findings are {', '.join(findings) or 'none'}",
+            )
+        if edit.action == "remove":
+            del findings[finding.id]
+            continue
+        changes = edit.model_dump(include={"clause", "severity", "statement"}, exclude_none=True)
+        if not changes:
+            raise DecisionRefused(
+                f"edit {number} of {finding.id} changes nothing", remedy="Give severity, statement or clause"
+            )
+        findings[finding.id] = finding.model_copy(update=changes)
+    return analysis.model_copy(update={"key_findings": tuple(findings.values())})
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two names mean the same person: compared without case and surrounding blanks."""
+    return one.strip().casefold() == other.strip().casefold()
+
+
+class Desk:
+    """One review on the desk.
+
+    Life: `closed` until `open()`, then it takes decisions until one of them (or `expire()`) gives the outcome.
+    All times are passed in; nothing here reads a clock.
+    """
+
+    def __init__(self, requester: str, policy: SigningPolicy, playbook_version: str) -> None:
+        self._requester = requester
+        self._policy = policy
+        self._playbook_version = playbook_version
+        self._analysis: AnalysisResult | None = None
+        self._required = 1
+        self._amended = False
+        self._seen_ids: set[str] = set()
+        self.decisions: list[DecisionRecord] = []
+        self.answers: list[Answer] = []
+        self.question: str | None = None
+        self.outcome: Outcome | None = None
+
+    def open(self, analysis: AnalysisResult, route: Route) -> None:
+        """Put an analysis on the desk; `four_eyes` asks for two different people."""
+        self._analysis = analysis
+        self._required = 2 if route is Route.FOUR_EYES else 1
+
+    @property
+    def analysis(self) -> AnalysisResult | None:
+        """The analysis as it stands, amendments made."""
+        return self._analysis
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of what is shown now, or None while nothing is."""
+        return digest_of(self._analysis, self._playbook_version, self.answers) if self._analysis else None
+
+    @property
+    def signatures(self) -> list[DecisionRecord]:
+        """Signatures that count: given for exactly what is shown now."""
+        digest = self.digest
+        return [d for d in self.decisions if d.verdict in SIGNING_VERDICTS and d.digest == digest]
+
+    @property
+    def signatures_missing(self) -> int:
+        """How many more people must sign."""
+        if self._analysis is None or self.outcome is not None:
+            return 0
+        return max(0, self._required - len(self.signatures))
+
+    @property
+    def corrections(self) -> tuple[Edit, ...]:
+        """Every edit that counted, in order."""
+        return tuple(edit for decision in self.decisions for edit in decision.edits)
+
+    def already_counted(self, decision: Decision) -> bool:
+        """Whether this very decision (by `decision_id`) has counted before: a retry, answered like the first time."""
+        return decision.decision_id is not None and decision.decision_id in self._seen_ids
+
+    def check(self, decision: Decision) -> None:
+        """Raise `DecisionRefused` unless the decision would count now. Changes nothing."""
+        if self.already_counted(decision):
+            return
+        if self.outcome is not None:
+            raise DecisionRefused(f"the review is already decided: {self.outcome}", remedy="See its trail")
+        if self._analysis is None:
+            raise DecisionRefused(
+                "the review does not wait for a person (yet)", remedy="Watch it until its stage is 'sign'"
+            )
+        self._check_person(decision)
+        if decision.digest is not None and decision.digest != self.digest:
+            raise DecisionRefused(
+                "the decision is for an earlier version of the analysis", remedy="Look at its status again, then decide"
+            )
+        self._check_content(decision)
+
+    def decide(self, decision: Decision, at: datetime) -> Outcome | None:
+        """Take a decision; the outcome if it ends the review. Raises `DecisionRefused` as `check` does."""
+        self.check(decision)
+        if self.already_counted(decision):
+            return self.outcome
+        if decision.decision_id is not None:
+            self._seen_ids.add(decision.decision_id)
+        if decision.verdict is Verdict.AMEND and self._analysis is not None:
+            self._analysis = apply_edits(self._analysis, decision.edits)
+            self._amended = True
+        self.decisions.append(
+            DecisionRecord(
+                verdict=decision.verdict,
+                reviewer=decision.reviewer,
+                note=decision.note,
+                edits=decision.edits,
+                question=decision.question,
+                digest=self.digest or "",
+                at=at,
+            )
+        )
+        self.question = decision.question if decision.verdict is Verdict.ASK else None
+        if decision.verdict is Verdict.REJECT:
+            self.outcome = Outcome.REJECTED
+        elif decision.verdict in SIGNING_VERDICTS and self.signatures_missing == 0:
+            self.outcome = Outcome.AMENDED if self._amended else Outcome.APPROVED
+        return self.outcome
+
+    def check_answer(self, answer: Answer) -> None:
+        """Raise `DecisionRefused` unless a question is open and its requester answers."""
+        if self.question is None or self.outcome is not None:
+            raise DecisionRefused("no question is open on this review", remedy="See its status")
+        if not same_person(answer.user, self._requester):
+            raise DecisionRefused("only the requester may answer", remedy="Answer as the user who submitted the review")
+
+    def answer(self, answer: Answer) -> None:
+        """Take the requester's answer and give the review back to the reviewers. Raises as `check_answer` does."""
+        self.check_answer(answer)
+        self.answers.append(answer)
+        self.question = None
+
+    def expire(self) -> None:
+        """Nobody decided in time: the safe default, never a release. Without effect once there is an outcome."""
+        if self.outcome is None:
+            self.outcome = Outcome.EXPIRED
+
+    def _check_person(self, decision: Decision) -> None:
+        if same_person(decision.reviewer, self._requester):
+            raise DecisionRefused("the requester may not decide on their own review", remedy="Ask another person")
+        allowed = self._policy.reviewers
+        if allowed and not any(same_person(decision.reviewer, name) for name in allowed):
+            raise DecisionRefused(
+                "this reviewer may not sign under the playbook", remedy="See [signing] reviewers in the playbook"
+            )
+        if decision.verdict in SIGNING_VERDICTS and any(
+            same_person(decision.reviewer, signature.reviewer) for signature in self.signatures
+        ):
+            raise DecisionRefused(
+                "this reviewer has already signed; a second pair of eyes is needed", remedy="Ask another person"
+            )
+
+    def _check_content(self, decision: Decision) -> None:
+        if decision.verdict is Verdict.AMEND:
+            if not decision.edits or self._analysis is None:
+                raise DecisionRefused("an amendment needs at least one edit", remedy="Name a finding and its change")
+            apply_edits(self._analysis, decision.edits)
+        elif decision.edits:
+            raise DecisionRefused(f"{decision.verdict} takes no edits", remedy="Use amend to change findings")
+        if decision.verdict is Verdict.ASK:
+            if not decision.question.strip():
+                raise DecisionRefused("ask needs a question", remedy="Give the question's text")
+            if self.question is not None:
+                raise DecisionRefused("a question is already open", remedy="Wait for the answer, or decide without it")
+
+
+def changes_in_words(before: AnalysisResult, edits: Sequence[Edit]) -> list[tuple[Edit, Finding | None, str]]:
+    """Each edit with the finding it changed and the change in words: "severity high -> low", "removed"."""
+    findings = {finding.id: finding for finding in before.key_findings}
+    changes: list[tuple[Edit, Finding | None, str]] = []
+    for edit in edits:
+        finding = findings.get(edit.finding_id or "")
+        if edit.action == "remove":
+            change = "removed"
+        elif edit.action == "add":
+            change = f"added {edit.severity or Severity.MEDIUM}: {edit.statement or ''}"
+        else:
+            parts = []
+            if edit.severity is not None and finding is not None:
+                parts.append(f"severity {finding.severity} -> {edit.severity}")
+            if edit.statement is not None:
+                parts.append(f"statement: {edit.statement}")
+            if edit.clause is not None and finding is not None:
+                parts.append(f"clause {finding.clause} -> {edit.clause}")
+            change = "; ".join(parts)
+        changes.append((edit, finding, change))
+    return changes

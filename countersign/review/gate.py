@@ -1,0 +1,70 @@
+"""The gate: the pure function that decides whether a person must look, and how many."""
+
+from countersign.review.payloads import AnalysisResult, Payload, Screening, SigningPolicy
+from countersign.words import Autonomy, RiskBand, Route, Severity
+
+
+class GateDecision(Payload):
+    """Where the analysis goes, why, and the autonomy that was in force after everything that lowers it."""
+
+    route: Route
+    reasons: tuple[str, ...]
+    autonomy: Autonomy
+
+
+def lowered(autonomy: Autonomy, *, screening: Screening | None, degraded: bool) -> tuple[Autonomy, tuple[str, ...]]:
+    """Autonomy after what went wrong. It is only ever lowered.
+
+    No verdict of the sentinel, or suspicion short of a block, means supervised; anything that had to be done without
+    (a memory tier, a model, a specialist) costs one level.
+    """
+    if screening is None:
+        return Autonomy.SUPERVISED, ("the sentinel gave no verdict",)
+    if screening.band is not RiskBand.CLEAN:
+        return Autonomy.SUPERVISED, (f"screening is {screening.band} at {screening.risk_score:.2f}",)
+    if degraded and autonomy is Autonomy.AUTONOMOUS:
+        return Autonomy.SEMI_AUTONOMOUS, ("the analysis is degraded: one level of autonomy less",)
+    if degraded and autonomy is Autonomy.SEMI_AUTONOMOUS:
+        return Autonomy.SUPERVISED, ("the analysis is degraded: one level of autonomy less",)
+    return autonomy, ()
+
+
+def gate(
+    analysis: AnalysisResult, *, autonomy: Autonomy, screening: Screening | None, policy: SigningPolicy
+) -> GateDecision:
+    """Route an analysis.
+
+    A finding at `policy.four_eyes_at` or above needs two people at every level of autonomy. Supervised: a person always
+    looks. Semi-autonomous: a person looks at exceptions (low confidence, a finding of `policy.review_at` or above).
+    Autonomous: a person looks only when confidence is low. A blocked screening never gets here as anything but a block.
+    """
+    if screening is not None and screening.band is RiskBand.BLOCKED:
+        return GateDecision(
+            route=Route.BLOCK,
+            reasons=(f"screening risk is {screening.risk_score:.2f}",),
+            autonomy=Autonomy.SUPERVISED,
+        )
+    level, reasons = lowered(autonomy, screening=screening, degraded=bool(analysis.degraded))
+    worst = max((finding.severity for finding in analysis.key_findings), key=lambda s: s.rank, default=Severity.INFO)
+    if policy.four_eyes_at != "never" and worst.rank >= policy.four_eyes_at.rank:
+        reasons += (f"a finding is {worst}: two people sign",)
+        return GateDecision(route=Route.FOUR_EYES, reasons=reasons, autonomy=level)
+    if level is Autonomy.SUPERVISED:
+        reasons += ("the cell is supervised: a person signs everything",)
+    if analysis.confidence < policy.confidence:
+        reasons += (f"confidence {analysis.confidence:.2f} is below {policy.confidence:.2f}",)
+    if level is Autonomy.SEMI_AUTONOMOUS and worst.rank >= policy.review_at.rank:
+        reasons += (f"a finding is {worst}",)
+    if analysis.requires_human_review:
+        reasons += ("the analysis asks for a person",)
+    needs_person = (
+        level is Autonomy.SUPERVISED
+        or analysis.confidence < policy.confidence
+        or analysis.requires_human_review
+        or (level is Autonomy.SEMI_AUTONOMOUS and worst.rank >= policy.review_at.rank)
+    )
+    if needs_person:
+        return GateDecision(route=Route.REVIEW, reasons=reasons, autonomy=level)
+    return GateDecision(
+        route=Route.RELEASE, reasons=(*reasons, f"{level}, confidence {analysis.confidence:.2f}"), autonomy=level
+    )

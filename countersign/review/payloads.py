@@ -1,0 +1,399 @@
+"""What travels through Temporal: frozen Pydantic models. Fields are only ever added, with defaults.
+
+Documents travel by reference (`DocumentRef`). Offsets are characters of the extracted text, end-exclusive. Money is
+integer micro-dollars, durations are integer milliseconds unless named otherwise.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from countersign.words import (
+    Autonomy,
+    Channel,
+    Outcome,
+    Position,
+    RiskBand,
+    Route,
+    Severity,
+    Stage,
+    Tier,
+    Verdict,
+)
+
+
+class Payload(BaseModel):
+    """Base of all that a history stores: immutable; fields of a newer version are ignored; errors hide values."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+# --- the request ---------------------------------------------------------------------------------------------------
+
+
+class DocumentRef(Payload):
+    """A stored document. `sha256` is of the bytes as submitted, `size` in bytes."""
+
+    document_id: str
+    sha256: str
+    media_type: str
+    size: int
+
+
+class ReviewRequest(Payload):
+    """A validated request. Either `document` (already stored) or `text` (inline, for the plain `temporal` CLI)."""
+
+    tenant: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    user: str = Field(min_length=1, max_length=200)
+    playbook: str = Field(default="nda", pattern=r"^[a-z][a-z0-9_]{1,47}$")
+    ask: str = Field(default="", max_length=4000)
+    """What the requester wants, in their words. Screened before any model sees it."""
+    session: str | None = Field(default=None, max_length=200)
+    document: DocumentRef | None = None
+    text: str | None = Field(default=None, max_length=1_500_000)
+    review_id: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]{2,47}$")
+
+
+class ReviewKey(Payload):
+    """Which review an activity works for."""
+
+    tenant: str
+    review_id: str
+    workflow_id: str
+
+
+# --- stages --------------------------------------------------------------------------------------------------------
+
+
+class SlaPolicy(Payload):
+    """The SLA ladder in seconds from the moment the review waits for a person."""
+
+    remind_s: float = 86_400
+    escalate_s: float = 172_800
+    expire_s: float = 604_800
+
+
+class SigningPolicy(Payload):
+    """The part of the playbook that the gate and the desk need, fixed when the review is admitted."""
+
+    reviewers: tuple[str, ...] = ()
+    four_eyes_at: Severity | Literal["never"] = Severity.CRITICAL
+    review_at: Severity = Severity.HIGH
+    confidence: float = 0.8
+
+
+class Admission(Payload):
+    """What admission fixed for the whole review."""
+
+    key: ReviewKey
+    document: DocumentRef
+    playbook: str
+    playbook_version: str
+    playbook_digest: str
+    user_hash: str
+    tenant_hash: str
+    sla: SlaPolicy = SlaPolicy()
+    signing: SigningPolicy = SigningPolicy()
+
+
+class ReadReport(Payload):
+    """What reading gave; the text itself stays in the document store."""
+
+    chars: int
+    pages: int
+    sections: int
+    text_sha256: str
+    hidden_chars: int = 0
+
+
+class Signal(Payload):
+    """One explained reason for suspicion. `score` in [0, 1]; offsets are into the text of `channel`."""
+
+    name: str
+    channel: Channel
+    score: float
+    explanation: str
+    start: int | None = None
+    end: int | None = None
+    page: int | None = None
+
+
+class Screening(Payload):
+    """The sentinel's verdict over instruction and document."""
+
+    risk_score: float = Field(ge=0, le=1)
+    band: RiskBand
+    signals: tuple[Signal, ...] = ()
+
+
+class Intent(Payload):
+    """What is asked, about which kind of contract; typed before anything acts on it."""
+
+    task: Literal["review", "summarise", "question"] = "review"
+    contract_type: str = "other"
+    """Kebab or snake word for the kind of contract: "nda", "msa", "license", "supply", … or "other"."""
+    our_side: str = "unknown"
+    """Our role as the contract names it ("Receiving Party", "Supplier"), or "unknown"."""
+    focus: tuple[str, ...] = ()
+    """Clause families the requester asked about; empty means all."""
+    language: str = "en"
+    """ISO 639-1 code of the document's language."""
+
+
+class Correction(Payload):
+    """What a person changed in an earlier analysis, recalled because it concerns the same clause family."""
+
+    correction_id: int
+    clause: str
+    change: str
+    """What was changed, in words: "severity high -> low", "removed", "statement: …"."""
+    note: str = ""
+
+
+class KnowledgeHit(Payload):
+    """A passage of the knowledge base near to what is under review."""
+
+    source: str
+    passage: str
+    score: float
+
+
+class Recall(Payload):
+    """What the three tiers of memory remembered. A tier that failed is named in `degraded` and left empty."""
+
+    session: tuple[str, ...] = ()
+    profile: dict[str, str] = Field(default_factory=dict)
+    corrections: tuple[Correction, ...] = ()
+    knowledge: tuple[KnowledgeHit, ...] = ()
+    autonomy: Autonomy = Autonomy.SUPERVISED
+    degraded: tuple[Tier, ...] = ()
+
+
+class PlannedTask(Payload):
+    """One specialist's share of the work."""
+
+    specialist: str
+    families: tuple[str, ...]
+    sections: tuple[str, ...] = ()
+    """Labels of the sections to read; empty means the whole document."""
+    reason: str = ""
+
+
+class Plan(Payload):
+    """Which specialists look at what, and why."""
+
+    tasks: tuple[PlannedTask, ...]
+    reason: str = ""
+
+
+class Evidence(Payload):
+    """A verbatim quotation: `text[start:end] == quote`, on page `page` (from 1)."""
+
+    quote: str
+    start: int
+    end: int
+    page: int
+
+
+class Finding(Payload):
+    """One claim about the document: with verbatim evidence, or, for an absence, the sections searched."""
+
+    id: str
+    """Unique within the review and stable: "F1", "F2", …"""
+    clause: str
+    severity: Severity
+    statement: str
+    position: Position = Position.UNCLEAR
+    evidence: tuple[Evidence, ...] = ()
+    searched: tuple[str, ...] = ()
+    confidence: float = Field(default=1.0, ge=0, le=1)
+    specialist: str = ""
+    suggestion: str = ""
+    """What the playbook would rather have: the text of the preferred or fallback position."""
+    corrections: tuple[int, ...] = ()
+    """Corrections that changed this finding ("because of correction 17")."""
+
+
+class DraftFinding(Payload):
+    """A finding as a specialist wrote it, before its quotations were looked up in the text."""
+
+    clause: str
+    statement: str
+    severity: Severity
+    position: Position = Position.UNCLEAR
+    quotes: tuple[str, ...] = ()
+    """Verbatim passages of the document; empty claims that the clause is absent."""
+    searched: tuple[str, ...] = ()
+    confidence: float = Field(default=1.0, ge=0, le=1)
+    corrections: tuple[int, ...] = ()
+    """Ids of recalled corrections that changed this finding."""
+
+
+class AgentMetrics(Payload):
+    """What one agent run took and cost. `call_id` is unique in the review, so a retried write counts once."""
+
+    call_id: str
+    agent: str
+    model: str
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cost_microusd: int = 0
+    priced: bool = True
+    """False when the model's price is unknown: the cost then counts as 0 and says so."""
+    execution_time_ms: int = 0
+    success: bool = True
+
+
+class SpecialistReport(Payload):
+    """What one specialist found. `degraded` says what it had to do without."""
+
+    specialist: str
+    families: tuple[str, ...] = ()
+    findings: tuple[DraftFinding, ...] = ()
+    metrics: AgentMetrics | None = None
+    degraded: tuple[str, ...] = ()
+
+
+class AnalysisResult(Payload):
+    """The team's verdict, every quotation verified."""
+
+    summary: str
+    key_findings: tuple[Finding, ...] = ()
+    confidence: float = Field(ge=0, le=1)
+    requires_human_review: bool
+    dropped: int = 0
+    """Findings left out because a quotation of theirs does not stand in the document."""
+    degraded: tuple[str, ...] = ()
+
+
+class Usage(Payload):
+    """Tokens and money of one review so far."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_microusd: int = 0
+    unpriced_calls: int = 0
+
+
+# --- people --------------------------------------------------------------------------------------------------------
+
+
+class Edit(Payload):
+    """One typed change: `set` replaces the fields given, `remove` drops the finding, `add` needs all three fields."""
+
+    action: Literal["set", "remove", "add"]
+    finding_id: str | None = None
+    clause: str | None = None
+    severity: Severity | None = None
+    statement: str | None = Field(default=None, max_length=2000)
+
+
+class Decision(Payload):
+    """A named person's decision. `digest`, if given, must be that of what is under review now."""
+
+    verdict: Verdict
+    reviewer: str = Field(min_length=1, max_length=200)
+    note: str = Field(default="", max_length=4000)
+    edits: tuple[Edit, ...] = ()
+    question: str = Field(default="", max_length=4000)
+    digest: str | None = None
+    decision_id: str | None = None
+    """Makes a retried decision count once; the update id where there is none."""
+
+
+class Answer(Payload):
+    """The requester's answer to a question."""
+
+    user: str = Field(min_length=1, max_length=200)
+    text: str = Field(min_length=1, max_length=8000)
+
+
+class DecisionRecord(Payload):
+    """A decision that counted, as history and status show it."""
+
+    verdict: Verdict
+    reviewer: str
+    note: str = ""
+    edits: tuple[Edit, ...] = ()
+    question: str = ""
+    digest: str = ""
+    at: datetime
+
+
+class Receipt(Payload):
+    """The reply to a decision or answer: where the review stands now and how many signatures are still wanted."""
+
+    review_id: str
+    stage: Stage
+    outcome: Outcome | None = None
+    signatures_missing: int = 0
+
+
+class Failure(Payload):
+    """Why a review failed, was refused or was blocked; never with document text."""
+
+    type: str
+    message: str
+    remedy: str = ""
+
+
+# --- status --------------------------------------------------------------------------------------------------------
+
+
+class ReviewStatus(Payload):
+    """Everything a person may see of a review: the `status` query, the CLI's JSON and the projection's detail."""
+
+    review_id: str
+    workflow_id: str
+    tenant: str
+    stage: Stage
+    outcome: Outcome | None = None
+    route: Route | None = None
+    route_reasons: tuple[str, ...] = ()
+    autonomy: Autonomy = Autonomy.SUPERVISED
+    playbook: str = ""
+    contract_type: str = ""
+    document: DocumentRef | None = None
+    read: ReadReport | None = None
+    screening: Screening | None = None
+    intent: Intent | None = None
+    analysis: AnalysisResult | None = None
+    digest: str | None = None
+    """Digest of what a person is shown now; a decision may name it to be bound to it."""
+    waiting_for: Literal["reviewer", "requester"] | None = None
+    question: str | None = None
+    answers: tuple[Answer, ...] = ()
+    decision: DecisionRecord | None = None
+    """The decision that ended the review, or the latest one that counted."""
+    decisions: tuple[DecisionRecord, ...] = ()
+    signatures_missing: int = 0
+    sla_due: datetime | None = None
+    reminded: bool = False
+    escalated: bool = False
+    failure: Failure | None = None
+    degraded: tuple[str, ...] = ()
+    usage: Usage = Usage()
+    timings_ms: dict[str, int] = Field(default_factory=dict)
+    submitted_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+# --- audit ---------------------------------------------------------------------------------------------------------
+
+
+class TrailEntry(Payload):
+    """One row of the trail as the workflow states it. `facts` carry ids, numbers and enum words, no names or text."""
+
+    sequence: int
+    stage: Stage
+    event: str
+    """What happened: "admitted", "read", "screened", "decision", "reminded", … one word or two."""
+    at: datetime
+    actor_hash: str | None = None
+    """Pseudonym of the person who acted, when one did; the activity computes it from `actor` and drops that."""
+    actor: str | None = None
+    facts: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,129 @@
+"""Inputs and outputs of the activities, one pair a step; results that are words of the domain stand in `payloads`."""
+
+from countersign.review.payloads import (
+    Admission,
+    AgentMetrics,
+    AnalysisResult,
+    Edit,
+    Finding,
+    Intent,
+    Payload,
+    Plan,
+    PlannedTask,
+    Recall,
+    ReviewRequest,
+    ReviewStatus,
+    SpecialistReport,
+    TrailEntry,
+)
+from countersign.words import Autonomy, Route, Verdict
+
+
+class AdmitInput(Payload):
+    """`request` as submitted, and the id of the workflow that asks to be admitted."""
+
+    workflow_id: str
+    request: ReviewRequest
+
+
+class StepInput(Payload):
+    """What every step after admission needs to know."""
+
+    admission: Admission
+    ask: str = ""
+
+
+class IntentResult(Payload):
+    """The intent and what it took to find."""
+
+    intent: Intent
+    metrics: AgentMetrics
+
+
+class RecallInput(Payload):
+    """Memory is asked for this requester, session, cell and focus."""
+
+    admission: Admission
+    intent: Intent
+    session: str | None = None
+    ask: str = ""
+
+
+class PlanInput(Payload):
+    """What the planner knows."""
+
+    admission: Admission
+    intent: Intent
+    recall: Recall
+
+
+class PlanResult(Payload):
+    """The plan and what it took to make; without `metrics` it was made by rule, because no model answered."""
+
+    plan: Plan
+    metrics: AgentMetrics | None = None
+
+
+class AnalyseInput(Payload):
+    """One specialist's task and everything it may use."""
+
+    admission: Admission
+    intent: Intent
+    recall: Recall
+    task: PlannedTask
+
+
+class ReconcileInput(Payload):
+    """The specialists' reports; `degraded` names what the review had to do without so far."""
+
+    admission: Admission
+    intent: Intent
+    recall: Recall
+    reports: tuple[SpecialistReport, ...]
+    degraded: tuple[str, ...] = ()
+
+
+class ReconcileResult(Payload):
+    """The team's verdict and what the last agent took."""
+
+    analysis: AnalysisResult
+    metrics: AgentMetrics | None = None
+
+
+class AuditInput(Payload):
+    """Rows for the trail in order, and the status to project; only a higher `version` replaces a projection."""
+
+    admission: Admission
+    entries: tuple[TrailEntry, ...]
+    status: ReviewStatus
+    version: int
+
+
+class AuditResult(Payload):
+    """Pseudonym of the last person whose act was written, if any."""
+
+    actor_hash: str | None = None
+
+
+class LearnInput(Payload):
+    """What a person decided against what the team had said."""
+
+    admission: Admission
+    contract_type: str
+    route: Route
+    autonomy: Autonomy
+    confidence: float
+    verdict: Verdict
+    reviewer: str
+    note: str = ""
+    before: tuple[Finding, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    session: str | None = None
+    ask: str = ""
+
+
+class LearnResult(Payload):
+    """How many corrections were stored."""
+
+    corrections: int = 0
+    degraded: tuple[str, ...] = ()

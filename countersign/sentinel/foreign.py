@@ -1,0 +1,35 @@
+"""Sentences of another language inside an English document: the rules cannot read them, so a person should."""
+
+import re
+
+_FUNCTION_WORDS = frozenset(
+    "the of and to or by for with any are were shall will may not that this such from all its it has have if you your "
+    "which who their each per other under our we does can my his her".split()
+)
+"""Without those that other languages share ("a", "an", "as", "in", "is", "do", "no")."""
+_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+_SENTENCE = re.compile(r"(?:[^.;:!?\n(){}\[\]|\"]|\n(?!\s*\n))+")
+_MIN_WORDS = 11
+_ENGLISH = 0.2
+"""Share of function words from which a text counts as English; contracts have 0.3 to 0.45."""
+_LOWER = 0.75
+"""Share of words in small letters that makes a sentence, not a heading, a list of names or a table."""
+
+
+def foreign_passages(text: str) -> list[tuple[int, int]]:
+    """Stretches of `text` that read as sentences of another language; none if the text as a whole is not English.
+
+    A sentence of at least 11 words, mostly in small letters, without one English function word is no English sentence.
+    """
+    words = text.lower().split()
+    if not words or sum(word in _FUNCTION_WORDS for word in words) < _ENGLISH * len(words):
+        return []
+    found = []
+    for match in _SENTENCE.finditer(text):
+        sentence = match.group()
+        if len(sentence) < 4 * _MIN_WORDS or not _FUNCTION_WORDS.isdisjoint(sentence.lower().split()):
+            continue
+        tokens = _WORD.findall(sentence)
+        if len(tokens) >= _MIN_WORDS and sum(token.islower() for token in tokens) >= _LOWER * len(sentence.split()):
+            found.append(match.span())
+    return found

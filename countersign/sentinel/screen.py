@@ -1,0 +1,110 @@
+"""The sentinel: instruction and document in, a risk score with explained signals out. Pure and linear in the text."""
+
+from collections.abc import Iterable
+from bisect import bisect_right
+
+from countersign.document.model import DocumentText
+from countersign.review.payloads import Screening, Signal
+from countersign.sentinel.disguises import hidden_stretches, islands
+from countersign.sentinel.foreign import foreign_passages
+from countersign.sentinel.normalise import fold
+from countersign.sentinel.signals import CONCEALED, FOREIGN, HIDDEN_ORDER, Hit, Kind, find
+from countersign.words import Channel, RiskBand
+
+ELEVATED_FROM = 0.3
+"""Risk from which a person must sign, whatever the autonomy."""
+
+_WINDOW = 400
+"""Characters within which hits of a document count together; an instruction is one window."""
+
+_MAX_SIGNALS = 20
+"""Signals reported, the strongest first: enough to explain a verdict, small enough for a history."""
+
+
+def screen(instruction: str, document: DocumentText, *, block_above: float = 0.6) -> Screening:
+    """Judge how likely instruction or document try to steer the model.
+
+    Args:
+        instruction: what the requester asks; empty when nothing was asked.
+        document: the text under review. Its `hidden` stretches weigh more than what a reader can see.
+        block_above: a risk score above it, in [0, 1], is `blocked`; from 0.3 up to it is `elevated`.
+
+    Returns:
+        The risk score in [0, 1] and up to 20 signals, the strongest first. Signals carry offsets into the text of
+        their channel and never quote it. The score is that of the worst window of the document, not a sum over it,
+        so the length of a contract does not matter and added text never lowers it.
+    """
+    asked = _hits(instruction, Channel.INSTRUCTION, ())
+    written = _hits(document.text, Channel.DOCUMENT, document.hidden)
+    risk = round(max(_worst_window(asked, len(instruction) + 1), _worst_window(written, _WINDOW)), 4)
+    signals = [_signal(hit, Channel.INSTRUCTION, None) for hit in asked]
+    signals += [_signal(hit, Channel.DOCUMENT, document) for hit in written]
+    signals.sort(key=lambda signal: (-signal.score, signal.channel, signal.start or 0))
+    return Screening(risk_score=risk, band=band(risk, block_above), signals=tuple(signals[:_MAX_SIGNALS]))
+
+
+def band(risk: float, block_above: float) -> RiskBand:
+    """The band of a risk score: `blocked` above `block_above`, else `elevated` from 0.3, else `clean`."""
+    if risk > block_above:
+        return RiskBand.BLOCKED
+    return RiskBand.ELEVATED if risk >= ELEVATED_FROM else RiskBand.CLEAN
+
+
+def _hits(text: str, channel: Channel, hidden: tuple[tuple[int, int], ...]) -> list[Hit]:
+    """Every hit in `text`, in order of place, with what the concealed ones say about concealment added."""
+    view = fold(text)
+    hits = list(find(view, channel))
+    for island in islands(text):
+        decoded = [Hit(hit.rule, island.start, island.end, hit.score) for hit in find(fold(island.text), channel)]
+        if decoded:
+            hits += decoded
+            hits.append(Hit(CONCEALED, island.start, island.end, CONCEALED.weight(channel), island.encoding))
+    if FOREIGN.weight(channel):
+        hits += [Hit(FOREIGN, start, end, FOREIGN.weight(channel)) for start, end in foreign_passages(text)]
+    hits += _concealed(text, hits, sorted({*hidden, *hidden_stretches(text)}), channel)
+    return sorted(hits, key=lambda hit: (hit.start, hit.end, hit.rule.name))
+
+
+def _concealed(text: str, hits: Iterable[Hit], hidden: list[tuple[int, int]], channel: Channel) -> list[Hit]:
+    """Hits for suspicious words, and for plain orders, that stand where a reader of the original sees nothing."""
+    starts = [start for start, _ in hidden]
+    found = []
+    for hit in hits:
+        at = bisect_right(starts, hit.end - 1) - 1
+        if at >= 0 and hidden[at][1] > hit.start:
+            found.append(Hit(CONCEALED, hit.start, hit.end, CONCEALED.weight(channel)))
+    for start, end in hidden:
+        view = fold(text[start:end])
+        for match in HIDDEN_ORDER.pattern.finditer(view.text):
+            low, high = view.original(*match.span())
+            found.append(Hit(HIDDEN_ORDER, start + low, start + high, HIDDEN_ORDER.weight(channel)))
+    return found
+
+
+def _worst_window(hits: list[Hit], size: int) -> float:
+    """The highest noisy-or over windows of `size` characters, each kind counted once, with its strongest hit."""
+    worst = 0.0
+    for first, opening in enumerate(hits):
+        strongest: dict[Kind, float] = {}
+        for hit in hits[first:]:
+            if hit.start - opening.start >= size:
+                break
+            strongest[hit.rule.kind] = max(strongest.get(hit.rule.kind, 0.0), hit.score)
+        innocent = 1.0
+        for score in strongest.values():
+            innocent *= 1 - score
+        worst = max(worst, 1 - innocent)
+    return worst
+
+
+def _signal(hit: Hit, channel: Channel, document: DocumentText | None) -> Signal:
+    how = f" ({hit.encoding})" if hit.encoding else ""
+    return Signal(
+        name=hit.rule.name,
+        channel=channel,
+        score=hit.score,
+        explanation=f"The {channel} {hit.rule.explanation}{how}.",
+        start=hit.start,
+        end=hit.end,
+        page=document.page_of(hit.start) if document is not None and document.pages else None,
+    )

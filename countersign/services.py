@@ -1,0 +1,80 @@
+"""Everything the activities and the ways in stand on, opened once a process: stores, memory, trail, ledger."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from countersign.ledger.ledger import Ledger
+from countersign.memory.embedding import default_embedder
+from countersign.memory.knowledge import KnowledgeMemory
+from countersign.memory.profile import ProfileMemory
+from countersign.memory.session import SessionMemory
+from countersign.settings import Settings
+from countersign.store.database import Database
+from countersign.store.documents import DocumentStore
+from countersign.store.keys import load_key
+from countersign.store.reviews import ReviewStore
+from countersign.store.vault import Vault
+from countersign.trail.pseudonym import Pseudonyms
+from countersign.trail.trail import AuditTrail
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class Servers(Protocol):
+    """Where the two databases are."""
+
+    @property
+    def database_url(self) -> str: ...
+    @property
+    def redis_url(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """One process's handles. Every member is safe to use from concurrent tasks."""
+
+    settings: Settings
+    db: Database
+    redis: "Redis"
+    pseudonyms: Pseudonyms
+    documents: DocumentStore
+    reviews: ReviewStore
+    trail: AuditTrail
+    ledger: Ledger
+    session: SessionMemory
+    profile: ProfileMemory
+    knowledge: KnowledgeMemory
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, servers: Servers) -> AsyncIterator["Services"]:
+        """Open everything and close it again. Raises `ServiceUnavailable` when Postgres does not answer.
+
+        Redis is not asked here: it is a cache, and its absence must not stop a process from starting.
+        """
+        from redis.asyncio import Redis
+
+        vault = Vault(load_key(settings.master_key, settings.state / "master.key"))
+        pseudonyms = Pseudonyms(load_key(settings.pseudonym_key, settings.state / "pseudonym.key"))
+        db = await Database.open(servers.database_url)
+        redis = Redis.from_url(servers.redis_url, socket_timeout=2, socket_connect_timeout=2)
+        try:
+            yield cls(
+                settings=settings,
+                db=db,
+                redis=redis,
+                pseudonyms=pseudonyms,
+                documents=DocumentStore(db, vault),
+                reviews=ReviewStore(db, vault),
+                trail=AuditTrail(db, pseudonyms, settings.retention_days),
+                ledger=Ledger(db),
+                session=SessionMemory(redis, vault, settings.session_ttl_s),
+                profile=ProfileMemory(db, vault),
+                knowledge=KnowledgeMemory(db, default_embedder()),
+            )
+        finally:
+            await redis.aclose()
+            await db.close()

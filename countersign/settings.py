@@ -1,0 +1,62 @@
+"""Every setting, typed, in one place. Read from `COUNTERSIGN_*` variables; secrets are masked where they are shown."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout, where playbooks, examples and shared data are found by default."""
+
+
+class Settings(BaseSettings):
+    """All settings of all processes. An unset server address means: the embedded one of `home`."""
+
+    model_config = SettingsConfigDict(env_prefix="COUNTERSIGN_", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    home: Path = Path(".countersign")
+    """Where the embedded stack keeps its state."""
+    data: Path = ROOT.parent / "shared" / "data"
+    """Real data for benchmarks and tests."""
+    playbooks: Path = ROOT / "playbooks"
+
+    temporal_address: str | None = None
+    temporal_namespace: str = "default"
+    temporal_profile: str | None = None
+    """Profile of Temporal's own configuration file; its address, TLS and key are used as they stand."""
+    temporal_api_key: SecretStr | None = None
+    database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+
+    master_key: SecretStr | None = None
+    """32 bytes, base64: wraps the data keys of documents. Made in `home` when unset."""
+    pseudonym_key: SecretStr | None = None
+    """32 bytes, base64: keys the pseudonyms in trail and search attributes. Made in `home` when unset."""
+
+    model: str = "offline"
+    """Model of every agent that the playbook names none for: `offline`, `anthropic:…`, or several with commas."""
+    tenant: str = "default"
+    user: str = "me"
+    max_document_mb: float = Field(default=20, gt=0, le=1000)
+    retention_days: int = Field(default=2555, ge=1)
+    whole_document_chars: int = Field(default=400_000, gt=0)
+    """Up to this length every specialist reads the whole document; above it, the sections the plan names."""
+    session_ttl_s: int = Field(default=86_400, gt=0)
+    workflow_task_slots: int = Field(default=8, ge=2, le=100)
+    """More lets a cold worker wedge under load (TMPRL1101); see the traps in the docs."""
+    max_cached_workflows: int = Field(default=1000, ge=0)
+    agent_slots: int = Field(default=8, ge=1)
+
+    @cached_property
+    def state(self) -> Path:
+        """`home` as an absolute path."""
+        return self.home.expanduser().resolve()
+
+    def shown(self) -> dict[str, Any]:
+        """Every setting for people, secrets masked."""
+        return {
+            name: ("********" if isinstance(value, SecretStr) else str(value) if isinstance(value, Path) else value)
+            for name, value in self
+        }

@@ -1,0 +1,112 @@
+"""The project's vocabulary: one enum per word of the architecture, used in code, CLI, tables and docs.
+
+Values are stored (histories, tables, trail), so a value is never renamed; members are only added.
+"""
+
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """Where a review stands; the names are those of the way of one review."""
+
+    SUBMIT = "submit"
+    READ = "read"
+    SCREEN = "screen"
+    INTENT = "intent"
+    RECALL = "recall"
+    PLAN = "plan"
+    ANALYSE = "analyse"
+    RECONCILE = "reconcile"
+    GATE = "gate"
+    SIGN = "sign"
+    LEARN = "learn"
+    SETTLE = "settle"
+    DONE = "done"
+
+
+class Outcome(StrEnum):
+    """How a review ended. `released` is the machine alone; `approved` and `amended` were signed by a person."""
+
+    RELEASED = "released"
+    APPROVED = "approved"
+    AMENDED = "amended"
+    REJECTED = "rejected"
+    BLOCKED = "blocked"
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+class Autonomy(StrEnum):
+    """What a cell (tenant, playbook, contract type) may do without a person."""
+
+    SUPERVISED = "supervised"
+    SEMI_AUTONOMOUS = "semi_autonomous"
+    AUTONOMOUS = "autonomous"
+
+
+class Route(StrEnum):
+    """Where the gate sends an analysis."""
+
+    RELEASE = "release"
+    REVIEW = "review"
+    FOUR_EYES = "four_eyes"
+    BLOCK = "block"
+
+
+class Severity(StrEnum):
+    """How much a finding matters, from `info` (nothing to do) to `critical` (never without a person)."""
+
+    INFO = "info"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 (`info`) to 4 (`critical`)."""
+        return list(Severity).index(self)
+
+
+class Position(StrEnum):
+    """Where a clause stands against the playbook."""
+
+    PREFERRED = "preferred"
+    FALLBACK = "fallback"
+    WALK_AWAY = "walk_away"
+    UNCLEAR = "unclear"
+    ABSENT = "absent"
+
+
+class Verdict(StrEnum):
+    """What a person may decide about an analysis."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    AMEND = "amend"
+    ASK = "ask"
+
+
+class RiskBand(StrEnum):
+    """The screening's verdict in one word: `elevated` always needs a person, `blocked` ends the review."""
+
+    CLEAN = "clean"
+    ELEVATED = "elevated"
+    BLOCKED = "blocked"
+
+
+class Channel(StrEnum):
+    """Which text a screening signal was seen in; the two have different policies."""
+
+    INSTRUCTION = "instruction"
+    DOCUMENT = "document"
+
+
+class Tier(StrEnum):
+    """The three tiers of memory."""
+
+    SESSION = "session"
+    PROFILE = "profile"
+    KNOWLEDGE = "knowledge"

@@ -1,0 +1,118 @@
+"""approve, reject, amend, ask, answer: what people decide. The workflow judges; a refusal exits with 4."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from countersign.errors import InvalidRequest
+from starters.cli.common import Command, emit, first_problem, json_option, tenant_option, with_client
+
+if TYPE_CHECKING:
+    from countersign.review.payloads import Receipt
+    from starters.client import ReviewClient
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def decision_options(command: F) -> F:
+    """What every decision of a reviewer takes."""
+    command = json_option(tenant_option(command))
+    command = click.option("--digest", help="Only if this is still what is under review.  [default: whatever is now]")(
+        command
+    )
+    command = click.option("--note", default="", help="Why, for the record.")(command)
+    command = click.option("--reviewer", required=True, help="Who decides; never the requester.")(command)
+    return click.argument("review_id", metavar="ID")(command)
+
+
+@click.command("approve", cls=Command)
+@decision_options
+def approve_command(**options: Any) -> None:
+    """Sign a review as it stands. Under four eyes two different people must."""
+    _decide("approve", options)
+
+
+@click.command("reject", cls=Command)
+@decision_options
+def reject_command(**options: Any) -> None:
+    """Reject a review."""
+    _decide("reject", options)
+
+
+@click.command("amend", cls=Command)
+@decision_options
+@click.option("--edit", "edits", multiple=True, metavar="EDIT", help="A change; may be repeated. See above.")
+@click.option("--edits", "edits_file", metavar="FILE", help="A JSON list of changes; - is standard input.")
+def amend_command(edits: tuple[str, ...], edits_file: str | None, **options: Any) -> None:
+    """Correct findings, then sign.
+
+    \b
+    EDIT is one of
+      F3:severity=low
+      F1:statement=TEXT
+      F1:clause=NAME
+      F2:remove
+      add:CLAUSE:SEVERITY:TEXT
+    """
+    from starters.cli.edits import parse_edits
+
+    _decide("amend", options, edits=parse_edits(edits, edits_file))
+
+
+@click.command("ask", cls=Command)
+@decision_options
+@click.option("--question", required=True, help="What the requester is to answer.")
+def ask_command(question: str, **options: Any) -> None:
+    """Ask the requester a question back; the review waits for the answer."""
+    _decide("ask", options, question=question)
+
+
+@click.command("answer", cls=Command)
+@click.argument("review_id", metavar="ID")
+@click.option("--user", required=True, help="Who answers: the requester.")
+@click.option("--text", required=True, help="The answer.")
+@tenant_option
+@json_option
+def answer_command(review_id: str, user: str, text: str, tenant: str | None, as_json: bool) -> None:
+    """Answer a reviewer's question; the review then waits for the reviewers again."""
+    from countersign.review.payloads import Answer
+
+    answer = _valid(Answer, {"user": user, "text": text})
+
+    async def give(client: "ReviewClient") -> "Receipt":
+        return await client.answer(tenant or client.settings.tenant, review_id, answer)
+
+    _show(with_client(give), as_json=as_json)
+
+
+def _decide(verdict: str, options: dict[str, Any], **content: object) -> None:
+    """Have a decision judged and show the receipt. `options` are those of `decision_options`."""
+    from countersign.review.payloads import Decision
+
+    fields = {name: options[name] for name in ("reviewer", "note", "digest")}
+    decision = _valid(Decision, {"verdict": verdict, **fields, **content})
+
+    async def give(client: "ReviewClient") -> "Receipt":
+        return await client.decide(options["tenant"] or client.settings.tenant, options["review_id"], decision)
+
+    _show(with_client(give), as_json=options["as_json"])
+
+
+def _valid(model: Any, fields: dict[str, object]) -> Any:  # a payload class, and one of it
+    """The payload made of `fields`. Raises InvalidRequest that names the field, never its value."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidRequest(f"--{first_problem(error)}", remedy="See --help") from None
+
+
+def _show(receipt: "Receipt", *, as_json: bool) -> None:
+    from starters.cli.render import receipt_line, show
+
+    if as_json:
+        emit(receipt)
+    else:
+        show(receipt_line(receipt))

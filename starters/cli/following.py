@@ -1,0 +1,48 @@
+"""Following a review on the command line: its stages as they are done, and how its end becomes an exit code."""
+
+import click
+
+from countersign.review.payloads import ReviewStatus
+from countersign.words import Outcome
+from starters.cli.common import ReviewBlocked, ReviewFailed
+from starters.cli.render import printable, progress
+from starters.client import ReviewClient, Standing
+
+
+async def follow(
+    client: ReviewClient, tenant: str, review_id: str, *, timeout_s: float | None, quiet: bool
+) -> Standing:
+    """Follow a review until it settles, printing each stage when it is done; the settled standing."""
+    printed: set[str] = set()
+    standing: Standing | None = None
+    with progress(f"{review_id}: waiting for a worker", quiet=quiet) as now:
+        async for standing in client.follow(tenant, review_id, timeout_s=timeout_s):
+            status = standing.status
+            now(f"{review_id}: {status.stage}")
+            for stage, spent_ms in status.timings_ms.items():
+                if stage not in printed and stage != status.stage and not quiet:
+                    click.echo(f"  {printable(stage):<10} {spent_ms:>7} ms")
+                    printed.add(stage)
+    if standing is None:
+        raise RuntimeError("a follower ends with a standing or an error")
+    return standing
+
+
+def say_if_stored(standing: Standing, *, as_json: bool) -> None:
+    """Say on stderr that the answer is the stored one, since no worker answered."""
+    if not standing.live and not as_json:
+        click.echo("No worker answered; this is what was last stored. Start one with 'countersign worker'.", err=True)
+
+
+def raise_if_bad(status: ReviewStatus) -> None:
+    """Raise `ReviewFailed` or `ReviewBlocked`, with the reason, when a review that was waited for ended so."""
+    kinds = {Outcome.FAILED: ReviewFailed, Outcome.BLOCKED: ReviewBlocked}
+    if status.outcome not in kinds:
+        return
+    why, remedy = (status.failure.message, status.failure.remedy) if status.failure else ("", "")
+    if not why and status.screening:
+        why = f"the sentinel's risk score is {status.screening.risk_score:.2f}"
+    raise kinds[status.outcome](
+        f"review {status.review_id} is {status.outcome}" + (f": {why}" if why else ""),
+        remedy=remedy or f"See 'countersign status {status.review_id}' and its trail",
+    )

@@ -1,0 +1,114 @@
+"""The command line. Commands live in modules that are imported when used, so that `--help` answers at once."""
+
+import importlib
+import os
+import sys
+import traceback
+
+import click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "Review four sample contracts on the embedded stack, start to finish."),
+    "dev": ("stack", "Run Temporal, PostgreSQL, Valkey and a worker here until Ctrl-C."),
+    "worker": ("stack", "Run a worker alone."),
+    "doctor": ("stack", "Check every part and say how to mend it."),
+    "settings": ("stack", "Show every setting, secrets masked."),
+    "submit": ("reviews", "Submit contracts for review."),
+    "status": ("reviews", "Show where a review stands."),
+    "watch": ("reviews", "Follow a review until it ends or waits for a person."),
+    "list": ("reviews", "List reviews."),
+    "queue": ("reviews", "List what waits for a person, most urgent first."),
+    "document": ("reviews", "Print a review's document as text."),
+    "approve": ("decisions", "Sign a review as it stands."),
+    "reject": ("decisions", "Reject a review."),
+    "amend": ("decisions", "Correct findings, then sign."),
+    "ask": ("decisions", "Ask the requester a question back."),
+    "answer": ("decisions", "Answer a reviewer's question."),
+    "trail": ("records", "Show and verify a review's audit trail."),
+    "costs": ("records", "Show tokens and money by tenant, agent and model."),
+    "history": ("histories", "Save a review's Temporal history."),
+    "replay": ("histories", "Replay saved histories against this code."),
+    "knowledge": ("knowledge", "Add to and search the knowledge base."),
+    "autonomy": ("autonomy", "Show or grant what a cell may do without a person."),
+}
+
+EXIT_CODES = {
+    "InvalidRequest": 2,
+    "PlaybookError": 2,
+    "ModelConfigurationError": 2,
+    "NotFound": 3,
+    "DecisionRefused": 4,
+    "ServiceUnavailable": 5,
+    "DocumentError": 6,
+    "ReviewFailed": 6,
+    "ReviewBlocked": 7,
+}
+"""Exit code by error type; 0 is success and 1 anything unexpected."""
+
+EPILOG = (
+    "Exit codes: 0 done; 1 unexpected; 2 bad input; 3 not found or another tenant's; 4 decision refused; "
+    "5 a server does not answer; 6 document or review failed; 7 blocked by the sentinel."
+)
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        attribute = f"{cmd_name}_command"
+        command: click.Command = getattr(importlib.import_module(f"starters.cli.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="countersign", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Countersign: AI agents whose every decision is earned by evidence or signed by a person."""
+
+
+def main() -> None:
+    """Run the command line and end the process with its true exit code.
+
+    Ends with `os._exit`: an interpreter that used the Temporal client can crash while it shuts down
+    (`PyGILState_Release`), after its work is done, and the exit code would lie.
+    """
+    code = _run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _run() -> int:  # noqa: PLR0911  one return an exit code
+    from countersign.errors import CountersignError
+
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        click.echo("Stopped.", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except CountersignError as error:
+        click.echo(f"countersign: {error}", err=True)
+        return EXIT_CODES.get(error.type, 1)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0

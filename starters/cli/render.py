@@ -1,0 +1,394 @@
+"""What people see: tables and panels, with colours only on a terminal. Pure functions from data to renderables.
+
+Everything goes through `rich.text.Text`, never through markup, and through `printable`: a contract may be hostile.
+"""
+
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from countersign.review.payloads import AnalysisResult, Finding, KnowledgeHit, Receipt, ReviewStatus
+from countersign.words import Outcome, Severity
+
+if TYPE_CHECKING:
+    from countersign.document.model import DocumentText
+    from countersign.ledger.ledger import CostRow
+    from countersign.memory.profile import Cell
+    from countersign.store.reviews import ReviewRow
+    from countersign.trail.trail import TrailCheck, TrailRow
+    from starters.client import Submission
+
+PIPE_WIDTH = 140
+"""Columns when stdout is no terminal, where rich would cut everything to 80."""
+QUOTE_CHARS = 90
+SEVERITY_STYLE = {
+    Severity.CRITICAL: "bold red",
+    Severity.HIGH: "red",
+    Severity.MEDIUM: "yellow",
+    Severity.LOW: "cyan",
+    Severity.INFO: "dim",
+}
+OUTCOME_STYLE = {
+    Outcome.RELEASED: "green",
+    Outcome.APPROVED: "green",
+    Outcome.AMENDED: "green",
+    Outcome.REJECTED: "red",
+    Outcome.BLOCKED: "bold red",
+    Outcome.FAILED: "bold red",
+}
+
+
+def printable(text: str) -> str:
+    """`text` with every character that could steer a terminal shown as U+FFFD, one for one; tab and newline stay.
+
+    That is: control characters (C0, C1, DEL), format characters such as bidirectional overrides, and lone surrogates.
+    """
+    return "".join(
+        character if character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cf", "Cs"} else "\ufffd"
+        for character in text
+    )
+
+
+def shortened(text: str, limit: int = QUOTE_CHARS) -> str:
+    """`text` on one line of at most `limit` characters, its end replaced by an ellipsis where it is longer."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+
+
+def cell(value: object, style: str = "") -> Text:
+    """One cell of a table; nothing is shown as a dash."""
+    return Text(printable(str(value)) if value not in (None, "") else "-", style=style)
+
+
+def money(microusd: int) -> str:
+    """Micro-dollars as dollars: "$0.001234"; cents are enough from ten dollars on."""
+    return f"${microusd / 1e6:,.2f}" if microusd >= 10_000_000 else f"${microusd / 1e6:.6f}"
+
+
+def moment(at: datetime | None) -> str:
+    """A time in UTC to the second."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" if at else "-"
+
+
+def span(delta: timedelta) -> str:
+    """A duration in its two largest units: "2d 3h", "15m", "-4h 10m"."""
+    seconds = int(abs(delta.total_seconds()))
+    parts = ((seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s"))
+    shown = [f"{number}{unit}" for number, unit in parts if number][:2] or ["0s"]
+    return ("-" if delta < timedelta(0) else "") + " ".join(shown)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on stdout (or stderr): as wide as the terminal, colourless and wide when it is none."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        file=stream, highlight=False, markup=False, emoji=False, width=None if stream.isatty() else PIPE_WIDTH
+    )
+
+
+def show(*what: RenderableType) -> None:
+    """Print renderables to stdout."""
+    screen = console()
+    for item in what:
+        screen.print(item)
+
+
+@contextmanager
+def progress(text: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A spinner on stderr while a wait lasts; the function given changes its text. Nothing where nobody looks."""
+    screen = console(stderr=True)
+    if quiet or not screen.is_terminal:
+        yield lambda _: None
+        return
+    with screen.status(Text(printable(text))) as status:
+        yield lambda now: status.update(Text(printable(now)))
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _facts(pairs: Sequence[tuple[str, Text | str]]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        grid.add_row(name, value if isinstance(value, Text) else cell(value))
+    return grid
+
+
+# --- one review ---
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """Findings, the gravest first."""
+    table = _table("id", "clause", "severity", "position", "statement", "page", "quotation")
+    for finding in sorted(findings, key=lambda one: -one.severity.rank):
+        quoted = finding.evidence[0] if finding.evidence else None
+        where = f"absent; searched {', '.join(finding.searched) or 'all'}"
+        table.add_row(
+            cell(finding.id),
+            cell(finding.clause),
+            cell(finding.severity, SEVERITY_STYLE[finding.severity]),
+            cell(finding.position),
+            cell(finding.statement),
+            cell(quoted.page if quoted else None),
+            cell(f"“{shortened(quoted.quote)}”" if quoted else shortened(where), "" if quoted else "dim"),
+        )
+    return table
+
+
+def analysis_panel(analysis: AnalysisResult) -> Panel:
+    """Summary, confidence and findings."""
+    person = "a person must look" if analysis.requires_human_review else "no person is required"
+    parts: list[RenderableType] = [
+        cell(analysis.summary),
+        Text(f"confidence {analysis.confidence:.2f} · {person} · {len(analysis.key_findings)} findings", style="dim"),
+    ]
+    if analysis.dropped:
+        parts.append(Text(f"{analysis.dropped} findings dropped: not verbatim in the document", style="dim"))
+    if analysis.key_findings:
+        parts += [Text(), findings_table(analysis.key_findings)]
+    return Panel(Group(*parts), title="Analysis", title_align="left")
+
+
+def header(status: ReviewStatus) -> Panel:
+    """Who, where, what it costs so far."""
+    now = status.outcome or status.stage
+    style = OUTCOME_STYLE.get(status.outcome, "yellow") if status.outcome else "bold"
+    facts: list[tuple[str, Text | str]] = [
+        ("review", f"{status.review_id} of {status.tenant}  ({status.workflow_id})"),
+        ("stands at", cell(now, style)),
+        ("playbook", f"{status.playbook or '-'} · contract type {status.contract_type or '-'} · {status.autonomy}"),
+    ]
+    if status.read:
+        facts.append(("document", f"{status.read.pages} pages, {status.read.chars:,} characters"))
+    if status.screening:
+        names = ", ".join(dict.fromkeys(signal.name for signal in status.screening.signals)) or "no signals"
+        facts.append(
+            ("screening", f"{status.screening.band} at {status.screening.risk_score:.2f} ({shortened(names)})")
+        )
+    if status.route:
+        facts.append(("route", f"{status.route}: {'; '.join(status.route_reasons) or '-'}"))
+    if status.degraded:
+        facts.append(("without", cell(", ".join(status.degraded), "yellow")))
+    usage = status.usage
+    tokens = f"{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out, {money(usage.cost_microusd)}"
+    facts.append(("usage", f"{tokens} ({usage.unpriced_calls} calls unpriced)" if usage.unpriced_calls else tokens))
+    for decision in status.decisions:
+        facts.append((str(decision.verdict), f"{decision.reviewer} at {moment(decision.at)}  {decision.note}".rstrip()))
+    if status.failure:
+        facts.append(("reason", cell(f"{status.failure.message}. {status.failure.remedy}".strip(), "red")))
+    return Panel(_facts(facts), title="Review", title_align="left")
+
+
+def waiting(status: ReviewStatus, now: datetime) -> Text | None:
+    """What the review waits for, in a line; None when it waits for nobody."""
+    if status.waiting_for is None:
+        return None
+    line = f"Waits for the {status.waiting_for}"
+    if status.signatures_missing:
+        line += f", {status.signatures_missing} signature{'s' if status.signatures_missing > 1 else ''} missing"
+    if status.sla_due:
+        line += f", due in {span(status.sla_due - now)}" if status.sla_due > now else ", overdue"
+    if status.escalated:
+        line += ", escalated"
+    if status.question:
+        line += f"\nQuestion: {printable(status.question)}"
+    return Text(line, style="bold yellow")
+
+
+def next_commands(status: ReviewStatus, default_tenant: str) -> tuple[str, ...]:
+    """Commands a person may want to give next."""
+    tail = "" if status.tenant == default_tenant else f" --tenant {status.tenant}"
+    review = f"{status.review_id}{tail}"
+    if status.waiting_for == "requester":
+        return (f"countersign answer {review} --user NAME --text TEXT",)
+    if status.waiting_for == "reviewer":
+        return (
+            f"countersign approve {review} --reviewer NAME",
+            f"countersign amend {review} --reviewer NAME --edit F1:severity=low",
+            f"countersign reject {review} --reviewer NAME --note WHY",
+            f'countersign ask {review} --reviewer NAME --question "…"',
+        )
+    if status.outcome is not None:
+        return (f"countersign trail {review}",)
+    return (f"countersign watch {review}",)
+
+
+def commands(lines: Sequence[str]) -> Text:
+    """Commands to try, one a line."""
+    return Text("\n".join(("Next:", *(f"  {line}" for line in lines))), style="dim")
+
+
+def status_view(status: ReviewStatus, default_tenant: str, now: datetime | None = None) -> Group:
+    """Everything about one review."""
+    parts: list[RenderableType] = [header(status)]
+    if status.analysis:
+        parts.append(analysis_panel(status.analysis))
+    line = waiting(status, now or datetime.now(UTC))
+    parts += [line] if line else []
+    return Group(*parts, commands(next_commands(status, default_tenant)))
+
+
+def receipt_line(receipt: Receipt) -> Text:
+    """What a decision led to."""
+    if receipt.outcome:
+        return Text(f"Review {receipt.review_id}: {receipt.outcome}", style=OUTCOME_STYLE.get(receipt.outcome, ""))
+    if receipt.signatures_missing:
+        plural = "s are" if receipt.signatures_missing > 1 else " is"
+        line = f"Review {receipt.review_id}: counted. {receipt.signatures_missing} more signature{plural} missing"
+        return Text(f"{line}, by another person", style="yellow")
+    return Text(f"Review {receipt.review_id}: counted, now at {receipt.stage}")
+
+
+def submitted_line(name: str, taken: "Submission") -> Text:
+    """What became of one file."""
+    what = "is there already, as" if taken.existing else "submitted as"
+    return Text(f"{printable(name)}: {what} {taken.review_id} (playbook {taken.playbook}, tenant {taken.tenant})")
+
+
+# --- lists ---
+
+
+def rows_table(rows: Sequence["ReviewRow"]) -> RenderableType:
+    """Reviews, one a line."""
+    if not rows:
+        return Text("No reviews.")
+    table = _table(
+        "review", "tenant", "stage", "outcome", "route", "playbook", "findings", "worst", "cost", "submitted"
+    )
+    for row in rows:
+        table.add_row(
+            cell(row.review_id),
+            cell(row.tenant),
+            cell(row.stage),
+            cell(row.outcome, OUTCOME_STYLE.get(row.outcome, "") if row.outcome else ""),
+            cell(row.route),
+            cell(row.playbook),
+            cell(row.findings),
+            cell(row.worst_severity, SEVERITY_STYLE[row.worst_severity] if row.worst_severity else ""),
+            cell(money(row.cost_microusd)),
+            cell(moment(row.submitted_at)),
+        )
+    return table
+
+
+def queue_table(rows: Sequence["ReviewRow"], now: datetime) -> RenderableType:
+    """What waits for a person, with the time that is left."""
+    if not rows:
+        return Text("Nothing waits for a person.")
+    table = _table("review", "tenant", "waits for", "due in", "route", "playbook", "findings", "worst", "confidence")
+    for row in rows:
+        left = row.sla_due - now if row.sla_due else None
+        urgent = row.escalated or (left is not None and left < timedelta(0))
+        table.add_row(
+            cell(row.review_id),
+            cell(row.tenant),
+            cell(row.waiting_for),
+            cell(span(left) if left is not None else None, "bold red" if urgent else ""),
+            cell(row.route),
+            cell(row.playbook),
+            cell(row.findings),
+            cell(row.worst_severity, SEVERITY_STYLE[row.worst_severity] if row.worst_severity else ""),
+            cell(f"{row.confidence:.2f}" if row.confidence is not None else None),
+        )
+    return table
+
+
+def sections_table(document: "DocumentText") -> Table:
+    """The sections of a document with their pages."""
+    table = _table("section", "heading", "page", "characters")
+    for section in document.sections:
+        table.add_row(
+            cell(section.label),
+            cell(shortened(section.heading)),
+            cell(document.page_of(section.start)),
+            cell(f"{section.start}-{section.end}"),
+        )
+    return table
+
+
+def _brief(facts: Mapping[str, Any]) -> str:  # any JSON value
+    return shortened(" ".join(f"{name}={value}" for name, value in facts.items()))
+
+
+def trail_view(rows: Sequence["TrailRow"], check: "TrailCheck") -> Group:
+    """The rows and the verdict on them."""
+    table = _table("#", "stage", "event", "at", "actor", "facts")
+    for row in rows:
+        actor = shortened(row.actor_hash, 16) if row.actor_hash else None
+        table.add_row(
+            cell(row.sequence),
+            cell(row.stage),
+            cell(row.event),
+            cell(moment(row.created_at)),
+            cell(actor),
+            cell(_brief(row.facts)),
+        )
+    verdict = Text(f"Verified: {check.rows} rows, chained and unchanged.", style="green")
+    return Group(table, verdict if check.ok else Text(f"NOT VERIFIED: {check.problem}", style="bold red"))
+
+
+def costs_table(rows: Sequence["CostRow"], total: Mapping[str, int]) -> RenderableType:
+    """Tokens and money by tenant, agent and model, and their sum."""
+    if not rows:
+        return Text("Nothing was spent.")
+    table = _table("tenant", "agent", "model", "calls", "tokens in", "tokens out", "cost")
+    for row in rows:
+        table.add_row(
+            cell(row.tenant),
+            cell(row.agent),
+            cell(row.model),
+            cell(row.calls),
+            cell(f"{row.input_tokens:,}"),
+            cell(f"{row.output_tokens:,}"),
+            cell(money(row.cost_microusd)),
+        )
+    table.add_section()
+    sums = (
+        f"{total['calls']}",
+        f"{total['input_tokens']:,}",
+        f"{total['output_tokens']:,}",
+        money(total["cost_microusd"]),
+    )
+    table.add_row(cell("all", "bold"), Text(), Text(), *(cell(number, "bold") for number in sums))
+    return table
+
+
+def hits_table(hits: Sequence[KnowledgeHit]) -> RenderableType:
+    """Passages of the knowledge base, best first."""
+    if not hits:
+        return Text("Nothing near to that.")
+    table = _table("score", "source", "passage")
+    for hit in hits:
+        table.add_row(cell(f"{hit.score:.3f}"), cell(hit.source), cell(shortened(hit.passage, 200)))
+    return table
+
+
+def cells_table(rows: Sequence["Cell"]) -> RenderableType:
+    """Cells and what they may do without a person."""
+    if not rows:
+        return Text("No cell was ever granted anything: all are supervised.")
+    table = _table("tenant", "playbook", "contract type", "autonomy", "decided by people", "agreed with the agents")
+    for row in rows:
+        table.add_row(
+            cell(row.tenant),
+            cell(row.playbook),
+            cell(row.contract_type),
+            cell(row.autonomy),
+            cell(row.pairs),
+            cell(row.agreed),
+        )
+    return table

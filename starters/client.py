@@ -1,0 +1,386 @@
+"""What one can do with reviews, for every way in: command line now, HTTP gateway later. No terminal in here.
+
+The workflow is the authority on where a review stands; where no worker answers, Postgres does (`live` is then False).
+Servers are connected to on first use, so a command needs only those it asks. Every expected failure is one of
+`countersign.errors`; an RPC error of Temporal never leaves this module.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from countersign.errors import NotFound, ServiceUnavailable
+from countersign.review.payloads import (
+    Answer,
+    Decision,
+    DocumentRef,
+    KnowledgeHit,
+    Receipt,
+    ReviewKey,
+    ReviewRequest,
+    ReviewStatus,
+)
+from countersign.settings import Settings
+from countersign.words import Autonomy, Outcome, Stage
+from starters.refusals import already_ended, nobody_answers, temporal_errors, unknown_review
+
+if TYPE_CHECKING:
+    from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+
+    from countersign.document.model import DocumentText
+    from countersign.ledger.ledger import CostRow
+    from countersign.memory.profile import Cell
+    from countersign.services import Services
+    from countersign.store.reviews import ReviewRow
+    from countersign.trail.trail import TrailCheck, TrailRow
+    from workers.endpoints import Endpoints
+
+WORKFLOW_TYPE = "ReviewWorkflow"
+QUERY_TIMEOUT = timedelta(seconds=3)
+"""A worker that is there answers in milliseconds; after this the projection answers instead."""
+DECISION_TIMEOUT = timedelta(seconds=30)
+POLL_S = (0.2, 2.0)
+"""A follower asks this often at first and, while nothing changes, at last."""
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a review stands. `live` is False when the answer is the stored projection, which may be a moment old."""
+
+    status: ReviewStatus
+    live: bool = True
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has ended or waits for a person: nothing more happens by itself."""
+        return self.status.outcome is not None or self.status.waiting_for is not None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A review that was taken. `existing` is True when this very review had been taken before."""
+
+    review_id: str
+    workflow_id: str
+    tenant: str
+    playbook: str
+    document: DocumentRef
+    existing: bool = False
+
+
+def base32(value: int, digits: int) -> str:
+    """`value` as lower-case base32 without i, l, o, u; strings of equal length sort as their numbers do."""
+    return "".join(_ALPHABET[(value >> (5 * place)) & 31] for place in reversed(range(digits)))
+
+
+def new_review_id(now_ms: int | None = None) -> str:
+    """A short id that sorts by time: 9 characters of milliseconds (good until the year 3084), 5 of chance."""
+    moment = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    return base32(moment, 9) + base32(secrets.randbits(25), 5)
+
+
+def workflow_id_of(tenant: str, review_id: str) -> str:
+    """The one workflow of a review."""
+    return f"review-{tenant}-{review_id}"
+
+
+class ReviewClient:
+    """All a starter does with reviews. Made by `open`; safe to use from concurrent tasks of one event loop."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+        self.settings = settings
+        self._stack = stack
+        self._lock = asyncio.Lock()
+        self._endpoints: Endpoints | None = None
+        self._temporal: Client | None = None
+        self._services: Services | None = None
+        self._workflow_ids: dict[tuple[str, str], str] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator["ReviewClient"]:
+        """A client for as long as the block lasts. Connects to nothing yet."""
+        async with AsyncExitStack() as stack:
+            yield cls(settings, stack)
+
+    # --- servers, on first use ---
+
+    def _servers(self) -> "Endpoints":
+        if self._endpoints is None:
+            from workers.endpoints import resolve
+
+            self._endpoints = resolve(self.settings)
+        return self._endpoints
+
+    async def temporal(self) -> "Client":
+        """The Temporal client. Raises `ServiceUnavailable` when no server answers."""
+        from workers.endpoints import connect_temporal
+        from workers.plugin import countersign_plugin
+
+        async with self._lock:
+            if self._temporal is None:
+                self._temporal = await connect_temporal(self.settings, self._servers(), plugins=[countersign_plugin()])
+            return self._temporal
+
+    async def services(self) -> "Services":
+        """Stores, memory, trail and ledger. Raises `ServiceUnavailable` when Postgres does not answer."""
+        from countersign.services import Services
+
+        async with self._lock:
+            if self._services is None:
+                self._services = await self._stack.enter_async_context(Services.open(self.settings, self._servers()))
+            return self._services
+
+    async def _workflow_id(self, tenant: str, review_id: str) -> str:
+        """The workflow of a review: as projected, since one started by the `temporal` CLI may be called anything.
+
+        `review_id` may be a workflow id too. Without Postgres, or before admission, it is the id that `submit` gives.
+        """
+        known = self._workflow_ids.get((tenant, review_id))
+        if known is None:
+            try:
+                known = (await (await self.services()).reviews.row(review_id, tenant=tenant)).workflow_id
+            except (NotFound, ServiceUnavailable):
+                return workflow_id_of(tenant, review_id)
+            self._workflow_ids[tenant, review_id] = known
+        return known
+
+    async def _handle(self, tenant: str, review_id: str) -> "WorkflowHandle[object, ReviewStatus]":
+        workflow_id = await self._workflow_id(tenant, review_id)
+        return (await self.temporal()).get_workflow_handle(workflow_id, result_type=ReviewStatus)
+
+    # --- submitting ---
+
+    async def submit(self, data: bytes, name: str, request: ReviewRequest) -> Submission:
+        """Store a document, admit its review durably, then start the workflow.
+
+        A repeated `request.review_id` is the same review: taken once, answered with `existing`, and a start that an
+        earlier call did not get to is made good. `name` tells a type where the bytes alone do not (a suffix).
+        Raises DocumentError (no type we read) and PlaybookError (unknown playbook) before anything is stored,
+        InvalidRequest (the id stands for another document) and ServiceUnavailable before anything is started.
+        """
+        from countersign.document.read import sniff
+        from countersign.playbook.load import load_playbook
+
+        media_type = sniff(data, PurePath(name).name)
+        playbook = load_playbook(self.settings.playbooks, request.playbook)
+        review_id = request.review_id or new_review_id()
+        key = ReviewKey(
+            tenant=request.tenant, review_id=review_id, workflow_id=workflow_id_of(request.tenant, review_id)
+        )
+        services = await self.services()
+        document = await services.documents.put(key.tenant, review_id, data, media_type)
+        await services.reviews.admit(
+            key,
+            document,
+            playbook=playbook.name,
+            user_hash=services.pseudonyms.of("user", request.user),
+            at=datetime.now(UTC),
+        )
+        admitted = request.model_copy(update={"review_id": review_id, "document": document, "text": None})
+        try:
+            started = await self._start(key, admitted, services.pseudonyms.of("tenant", key.tenant))
+        except ServiceUnavailable as error:
+            raise ServiceUnavailable(
+                f"review {review_id} is stored but not started: {Exception.__str__(error)}",
+                remedy=f"Check with 'countersign doctor', then submit the same file with --id {review_id}",
+            ) from error
+        return Submission(
+            review_id=review_id,
+            workflow_id=key.workflow_id,
+            tenant=key.tenant,
+            playbook=playbook.name,
+            document=document,
+            existing=not started,
+        )
+
+    async def _start(self, key: ReviewKey, request: ReviewRequest, tenant_hash: str) -> bool:
+        """Start the workflow; False when it was there already, running or ended."""
+        from temporalio.common import WorkflowIDReusePolicy
+        from temporalio.exceptions import WorkflowAlreadyStartedError
+
+        from workflows.options import REVIEWS_QUEUE, priority
+
+        client = await self.temporal()
+        try:
+            with temporal_errors(unknown_review(key.tenant, key.review_id)):
+                await client.start_workflow(
+                    WORKFLOW_TYPE,
+                    request,
+                    id=key.workflow_id,
+                    task_queue=REVIEWS_QUEUE,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    priority=priority(tenant_hash),
+                )
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
+
+    # --- looking ---
+
+    async def status(self, tenant: str, review_id: str) -> Standing:
+        """Where a review stands: asked of its workflow, else read from the projection. Raises NotFound."""
+        from temporalio.client import WorkflowQueryFailedError
+        from temporalio.service import RPCError, RPCStatusCode
+
+        handle = await self._handle(tenant, review_id)
+        try:
+            status = await handle.query("status", result_type=ReviewStatus, rpc_timeout=QUERY_TIMEOUT)
+        except (RPCError, WorkflowQueryFailedError) as error:
+            # Also when Temporal no longer knows it: a history is kept for a shorter time than its review.
+            try:
+                services = await self.services()
+                return Standing(await services.reviews.status(review_id, tenant=tenant), live=False)
+            except NotFound:
+                if isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND:
+                    raise unknown_review(tenant, review_id) from None
+                raise nobody_answers(review_id, "it is accepted, and waits") from None
+        return Standing(status)
+
+    async def follow(self, tenant: str, review_id: str, *, timeout_s: float | None = None) -> AsyncIterator[Standing]:
+        """Yield the standing whenever it has changed, the settled one last.
+
+        Raises `ServiceUnavailable` when it has not settled after `timeout_s` seconds (None: no limit).
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        pause, last = POLL_S[0], None
+        while True:
+            standing: Standing | None
+            try:
+                standing = await self.status(tenant, review_id)
+            except ServiceUnavailable:
+                if deadline is None:
+                    raise
+                standing = None
+            if standing is not None and standing != last:
+                last, pause = standing, POLL_S[0]
+                yield standing
+                if standing.settled:
+                    return
+            if deadline is not None and time.monotonic() >= deadline:
+                raise ServiceUnavailable(
+                    f"review {review_id!r} did not settle within {timeout_s:g} s; it goes on by itself",
+                    remedy="Look again with 'countersign watch', and see that a worker runs",
+                )
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, POLL_S[1])
+
+    async def rows(
+        self,
+        *,
+        tenant: str | None = None,
+        stage: Stage | None = None,
+        outcome: Outcome | None = None,
+        limit: int = 50,
+    ) -> "tuple[ReviewRow, ...]":
+        """Rows of the projection, newest first."""
+        return await (await self.services()).reviews.list(tenant=tenant, stage=stage, outcome=outcome, limit=limit)
+
+    async def queue(self, *, tenant: str | None = None, limit: int = 50) -> "tuple[ReviewRow, ...]":
+        """What waits for a person, most urgent first."""
+        return await (await self.services()).reviews.queue(tenant=tenant, limit=limit)
+
+    async def document(self, tenant: str, review_id: str) -> tuple[DocumentRef, "DocumentText"]:
+        """A review's document as text with its offsets. Raises NotFound while it has not been read."""
+        status = (await self.status(tenant, review_id)).status
+        if status.document is None or status.read is None:
+            raise NotFound(
+                f"review {review_id!r} has no text (yet)", remedy="See its stage and failure with 'countersign status'"
+            )
+        services = await self.services()
+        return status.document, await services.documents.get_text(tenant, status.document.document_id)
+
+    # --- deciding ---
+
+    async def decide(self, tenant: str, review_id: str, decision: Decision) -> Receipt:
+        """Have a person's decision judged by the workflow. Raises DecisionRefused, InvalidRequest or NotFound.
+
+        A decision without a digest is bound to what is under review now; one with the beginning of that digest (8
+        characters or more) to that digest. One without an id gets one, so that a retried call counts once.
+        """
+        status = await self._open_status(tenant, review_id)
+        digest = decision.digest
+        if digest is None or (len(digest) >= 8 and status.digest is not None and status.digest.startswith(digest)):
+            digest = status.digest
+        bound = decision.model_copy(
+            update={"digest": digest, "decision_id": decision.decision_id or f"d-{secrets.token_hex(12)}"}
+        )
+        return await self._update("decide", tenant, review_id, bound, bound.decision_id)
+
+    async def answer(self, tenant: str, review_id: str, answer: Answer) -> Receipt:
+        """Give the requester's answer to an open question. Raises as `decide` does."""
+        await self._open_status(tenant, review_id)
+        return await self._update("answer", tenant, review_id, answer, f"a-{secrets.token_hex(12)}")
+
+    async def _open_status(self, tenant: str, review_id: str) -> ReviewStatus:
+        """The status of a review a person can still act on."""
+        standing = await self.status(tenant, review_id)
+        if standing.status.outcome is not None:
+            raise already_ended(standing.status.outcome)
+        if not standing.live:
+            raise nobody_answers(review_id, "nothing can be decided now")
+        return standing.status
+
+    async def _update(
+        self, name: str, tenant: str, review_id: str, given: Decision | Answer, update_id: str | None
+    ) -> Receipt:
+        # The review was there a moment ago, so "not found" now means that it ended in between.
+        handle = await self._handle(tenant, review_id)
+        with temporal_errors(already_ended(None)):
+            receipt: Receipt = await handle.execute_update(
+                name, given, id=update_id, result_type=Receipt, rpc_timeout=DECISION_TIMEOUT
+            )
+        return receipt
+
+    # --- records ---
+
+    async def trail(self, tenant: str, review_id: str) -> "tuple[tuple[TrailRow, ...], TrailCheck]":
+        """A review's rows of the trail and whether they hold together. Raises NotFound when there are none."""
+        services, workflow_id = await self.services(), await self._workflow_id(tenant, review_id)
+        rows = await services.trail.rows(workflow_id)
+        if not rows:
+            raise unknown_review(tenant, review_id)
+        return rows, await services.trail.verify(workflow_id)
+
+    async def costs(self, *, tenant: str | None = None, since: datetime | None = None) -> "tuple[CostRow, ...]":
+        """Tokens and money by tenant, agent and model."""
+        return await (await self.services()).ledger.costs(tenant=tenant, since=since)
+
+    async def history(self, tenant: str, review_id: str) -> "WorkflowHistory":
+        """The review's Temporal history. Raises NotFound when Temporal keeps none (any more)."""
+        handle = await self._handle(tenant, review_id)
+        with temporal_errors(unknown_review(tenant, review_id)):
+            return await handle.fetch_history()
+
+    # --- memory and autonomy ---
+
+    async def add_knowledge(self, tenant: str | None, source: str, text: str) -> int:
+        """Add a text to the knowledge base, of one tenant or (None) shared. Returns how many passages it became."""
+        return await (await self.services()).knowledge.add(tenant, source, text)
+
+    async def search_knowledge(self, tenant: str, query: str, limit: int) -> tuple[KnowledgeHit, ...]:
+        """The passages nearest to `query`, best first, of the tenant and of the shared ones."""
+        return await (await self.services()).knowledge.search(tenant, query, limit)
+
+    async def cells(self, tenant: str | None = None) -> "tuple[Cell, ...]":
+        """Every cell with its autonomy."""
+        return await (await self.services()).profile.cells(tenant)
+
+    async def grant(  # noqa: PLR0913 - a grant states all of this
+        self, tenant: str, playbook: str, contract_type: str, level: Autonomy, *, by: str, reason: str
+    ) -> None:
+        """Grant a cell a level of autonomy, in a named person's name (stored as a pseudonym)."""
+        from countersign.playbook.load import load_playbook
+
+        load_playbook(self.settings.playbooks, playbook)
+        services = await self.services()
+        await services.profile.grant(
+            tenant, playbook, contract_type, level, by_hash=services.pseudonyms.of("user", by), reason=reason
+        )

@@ -1,0 +1,75 @@
+"""What Temporal answers, as this project's errors, and the refusals that several calls share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from countersign.errors import CountersignError, DecisionRefused, InvalidRequest, NotFound, ServiceUnavailable
+from countersign.words import Outcome
+
+MAX_MESSAGE = 500
+"""Characters of a worker's words that are passed on."""
+
+
+def unknown_review(tenant: str, review_id: str) -> NotFound:
+    """The same words whether there is none or it is another tenant's: an id is no oracle."""
+    return NotFound(
+        f"there is no review {review_id!r} of tenant {tenant!r}",
+        remedy="Check the id with 'countersign list', or name the tenant it belongs to with --tenant",
+    )
+
+
+def already_ended(outcome: Outcome | None) -> DecisionRefused:
+    """What a decision on an ended review is answered; None when it ended this very moment."""
+    return DecisionRefused(
+        f"the review has already ended: {outcome}" if outcome else "the review has just ended",
+        remedy="See what was decided with 'countersign trail'",
+    )
+
+
+def nobody_answers(review_id: str, what: str) -> ServiceUnavailable:
+    """There is a review, but no worker that speaks for it; `what` says what follows from that."""
+    return ServiceUnavailable(
+        f"no worker answers for review {review_id!r}: {what}",
+        remedy="Start one with 'countersign worker' (or 'countersign dev'), then repeat the command",
+    )
+
+
+@contextmanager
+def temporal_errors(not_found: CountersignError) -> Iterator[None]:
+    """Raise what Temporal answers as this project's errors; `not_found` when there is no such open workflow.
+
+    Refusals of an update keep their type and words (they are meant for people). A timed-out decision is reported as
+    undecided, since Temporal may still hand it to a worker that comes back (measured: it does).
+    """
+    from temporalio.client import RPCTimeoutOrCancelledError, WorkflowUpdateFailedError
+    from temporalio.service import RPCError, RPCStatusCode
+
+    try:
+        yield
+    except WorkflowUpdateFailedError as error:
+        raise refusal(error.cause) from None
+    except RPCTimeoutOrCancelledError:
+        raise ServiceUnavailable(
+            "no worker took it in time; it may still count when one comes back",
+            remedy="Start one with 'countersign worker', and look at the review's status before you repeat it",
+        ) from None
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise not_found from None
+        raise ServiceUnavailable(
+            f"Temporal did not answer ({error.status.name.lower()})", remedy="Check with 'countersign doctor'"
+        ) from None
+
+
+def refusal(cause: BaseException) -> CountersignError:
+    """A rejected or failed update as the error a person sees: type, message and remedy of the `ApplicationError`."""
+    from temporalio.exceptions import ApplicationError
+
+    kinds: dict[str, type[CountersignError]] = {kind.type: kind for kind in (DecisionRefused, InvalidRequest, NotFound)}
+    if not isinstance(cause, ApplicationError) or cause.type not in kinds:
+        return ServiceUnavailable(
+            "the worker could not take it", remedy="Check with 'countersign doctor', then repeat the command"
+        )
+    remedy = cause.details[0] if cause.details and isinstance(cause.details[0], str) else ""
+    message = cause.message[:MAX_MESSAGE].removesuffix(remedy).rstrip(". ") or "refused"
+    return kinds[cause.type](message, remedy=remedy)

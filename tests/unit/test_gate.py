@@ -1,0 +1,72 @@
+"""The gate: autonomy × confidence × severity × screening × degradation -> route."""
+
+import itertools
+
+import pytest
+
+from countersign.review.gate import gate
+from countersign.review.payloads import AnalysisResult, Finding, Screening, SigningPolicy
+from countersign.words import Autonomy, RiskBand, Route, Severity
+
+CLEAN = Screening(risk_score=0.05, band=RiskBand.CLEAN)
+SUP, SEMI, AUTO = Autonomy.SUPERVISED, Autonomy.SEMI_AUTONOMOUS, Autonomy.AUTONOMOUS
+
+
+def result(
+    severity: Severity = Severity.LOW, confidence: float = 0.95, *, person: bool = False, degraded: tuple[str, ...] = ()
+) -> AnalysisResult:
+    finding = Finding(id="F1", clause="c", severity=severity, statement="s")
+    return AnalysisResult(
+        summary="s", key_findings=(finding,), confidence=confidence, requires_human_review=person, degraded=degraded
+    )
+
+
+@pytest.mark.parametrize(
+    ("autonomy", "analysis", "expected"),
+    [
+        (SUP, result(), Route.REVIEW),
+        (SEMI, result(), Route.RELEASE),
+        (SEMI, result(Severity.HIGH), Route.REVIEW),
+        (SEMI, result(confidence=0.79), Route.REVIEW),
+        (SEMI, result(person=True), Route.REVIEW),
+        (SEMI, result(degraded=("memory: session",)), Route.REVIEW),
+        (AUTO, result(Severity.HIGH), Route.RELEASE),
+        (AUTO, result(Severity.CRITICAL), Route.FOUR_EYES),
+        (AUTO, result(confidence=0.79), Route.REVIEW),
+        (AUTO, result(degraded=("model x failed",)), Route.RELEASE),
+        (AUTO, result(Severity.HIGH, degraded=("model x failed",)), Route.REVIEW),
+        (SUP, result(Severity.CRITICAL), Route.FOUR_EYES),
+    ],
+)
+def test_routes(autonomy: Autonomy, analysis: AnalysisResult, expected: Route) -> None:
+    decided = gate(analysis, autonomy=autonomy, screening=CLEAN, policy=SigningPolicy())
+    assert decided.route is expected
+    assert decided.reasons
+
+
+@pytest.mark.parametrize("screening", [None, Screening(risk_score=0.4, band=RiskBand.ELEVATED)])
+def test_suspicion_or_a_silent_sentinel_means_a_person(screening: Screening | None) -> None:
+    decided = gate(result(), autonomy=AUTO, screening=screening, policy=SigningPolicy())
+    assert (decided.route, decided.autonomy) == (Route.REVIEW, SUP)
+
+
+def test_a_blocked_screening_is_a_block() -> None:
+    blocked = Screening(risk_score=0.9, band=RiskBand.BLOCKED)
+    assert gate(result(), autonomy=AUTO, screening=blocked, policy=SigningPolicy()).route is Route.BLOCK
+
+
+def test_four_eyes_can_be_switched_off_by_the_playbook() -> None:
+    policy = SigningPolicy(four_eyes_at="never")
+    assert gate(result(Severity.CRITICAL), autonomy=AUTO, screening=CLEAN, policy=policy).route is Route.RELEASE
+
+
+def test_what_goes_wrong_never_raises_autonomy_nor_releases_more() -> None:
+    order = [SUP, SEMI, AUTO]
+    elevated = Screening(risk_score=0.4, band=RiskBand.ELEVATED)
+    for level, severity, confidence in itertools.product(order, Severity, (0.5, 0.8, 1.0)):
+        good = gate(result(severity, confidence), autonomy=level, screening=CLEAN, policy=SigningPolicy())
+        for screening, degraded in ((None, ()), (elevated, ()), (CLEAN, ("x",)), (None, ("x",))):
+            analysis = result(severity, confidence, degraded=degraded)
+            bad = gate(analysis, autonomy=level, screening=screening, policy=SigningPolicy())
+            assert order.index(bad.autonomy) <= order.index(good.autonomy)
+            assert not (bad.route is Route.RELEASE and good.route is not Route.RELEASE)

@@ -1,0 +1,212 @@
+"""The embedded stack: real servers from installed packages, their state in one directory, kept alive."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from countersign.errors import InvalidRequest, ServiceUnavailable
+from countersign.settings import Settings
+from workers.embedded import servers
+from workers.embedded.home import LOOPBACK, StackState, hold, is_free, write_private
+from workers.embedded.postgres import ABANDONED_SIGNAL, Postgres
+from workers.embedded.process import Child, Command, end_leftover
+from workers.endpoints import ENDPOINTS_FILE, Endpoints, combine, is_external
+
+ABANDONED = {
+    "temporal": servers.TEMPORAL_ABANDONED_SIGNAL,
+    "valkey": servers.VALKEY_ABANDONED_SIGNAL,
+    "postgres": ABANDONED_SIGNAL,
+}
+ATTEMPTS = 3
+"""Starts of a server with a port that was free a moment before."""
+
+
+class EmbeddedStack:
+    """Temporal, PostgreSQL with pgvector and Valkey in `home`, each unless the settings name an external one.
+
+    An asynchronous context manager. While it is entered, a server that dies is started again on its port and data, and
+    `workers.endpoints.resolve` finds the servers from any process. The servers end with this process, even when it is
+    killed. Enter it in a thread that lives as long as the stack does (the main one): Linux ties children to a thread.
+    """
+
+    def __init__(self, home: Path, settings: Settings, *, ui_port: int | None = None) -> None:
+        self.home = home.expanduser().resolve()
+        self.settings = settings
+        self._ui_port = ui_port
+        self._children: dict[str, Child] = {}
+        self._state = StackState()
+        self._endpoints: Endpoints | None = None
+        self._held = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where everything is. Raises `ServiceUnavailable` before the start."""
+        if self._endpoints is None:
+            raise ServiceUnavailable("The embedded stack is not up", remedy="Call start()")
+        return self._endpoints
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes that run now, by name."""
+        return {name: child.pid for name, child in self._children.items() if child.pid is not None}
+
+    @property
+    def logs(self) -> Path:
+        """The directory of the log files, one a process."""
+        return self.home / "logs"
+
+    async def start(self) -> Endpoints:
+        """Start and prepare everything; when it returns, each server has answered a real request.
+
+        Raises `InvalidRequest` when another stack runs on this home or the UI's port is taken, `ServiceUnavailable`
+        when a server is not installed or does not come up.
+        """
+        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self._held.enter_async_context(hold(self.home))
+        try:
+            self.logs.mkdir(mode=0o700, exist_ok=True)
+            (self.home / ENDPOINTS_FILE).unlink(missing_ok=True)
+            self._state = StackState.load(self.home)
+            await asyncio.to_thread(self._end_leftovers)
+            await self._start_servers()
+            embedded = self._embedded()
+            self._endpoints = combine(self.settings, embedded)
+            await self._prepare()
+            write_private(self.home / ENDPOINTS_FILE, json.dumps(embedded, indent=1))
+        except BaseException:
+            await self.stop()
+            raise
+        return self._endpoints
+
+    async def run_worker(self) -> None:
+        """Run `countersign worker` as a further child of the stack, and keep it alive like the servers."""
+        command = Command(
+            name="worker",
+            argv=(sys.executable, "-m", "starters.cli.main", "worker"),
+            log=self.logs / "worker.log",
+            env={**os.environ, "COUNTERSIGN_HOME": str(self.home)},
+            stop_s=30,
+        )
+        self._children["worker"] = Child(command, self._remember)
+        await self._children["worker"].start()
+
+    async def stop(self) -> None:
+        """Stop in order: worker, Temporal, Valkey, PostgreSQL; each killed when it takes too long. Repeatable."""
+        if self._endpoints is not None:
+            (self.home / ENDPOINTS_FILE).unlink(missing_ok=True)
+            self._endpoints = None
+        for name in ("worker", "temporal", "valkey", "postgres"):
+            if (child := self._children.pop(name, None)) is not None:
+                await child.stop()
+        await self._held.aclose()
+
+    async def _start_servers(self) -> None:
+        starts = [self._start(name) for name in self._wanted()]
+        failures = [result for result in await asyncio.gather(*starts, return_exceptions=True) if result is not None]
+        if failures:
+            raise failures[0]
+
+    async def _start(self, name: str) -> None:
+        for attempt in range(ATTEMPTS):
+            child = Child(self._command(name), self._remember)
+            self._children[name] = child
+            try:
+                return await child.start()
+            except ServiceUnavailable:
+                # Another program may have been quicker to take the port; then it is not free any more.
+                if attempt == ATTEMPTS - 1 or is_free(self._state.ports[name]):
+                    raise
+        return None
+
+    def _wanted(self) -> list[str]:
+        wanted = {
+            "temporal": not is_external(self.settings),
+            "valkey": self.settings.redis_url is None,
+            "postgres": self.settings.database_url is None,
+        }
+        return [name for name, embedded in wanted.items() if embedded]
+
+    def _command(self, name: str) -> Command:
+        """How a server is run on its port; both are remembered before it starts."""
+        try:
+            port = self._state.port(name, self.home)
+            if name == "temporal":
+                command = servers.temporal_command(self.home, port, self._choose_ui_port(), self.settings)
+            elif name == "valkey":
+                command = servers.valkey_command(self.home, port, self._state.password("valkey"))
+            else:
+                command = self._postgres().command()
+        except (ImportError, PackageNotFoundError) as error:
+            raise ServiceUnavailable(
+                f"The embedded {name} is not installed",
+                remedy="Install `countersign[embedded]`, or set the address of an external server",
+            ) from error
+        self._state.save(self.home)
+        return command
+
+    def _postgres(self) -> Postgres:
+        made = (self.home / "postgres" / "PG_VERSION").exists()
+        if made and "postgres" not in self._state.passwords:
+            raise ServiceUnavailable(
+                f"The password of {self.home / 'postgres'} is lost (stack.json)",
+                remedy="Bring the file back, or move the directory away to start anew",
+            )
+        return Postgres(
+            self.home,
+            self._state.ports["postgres"],
+            superuser_password=self._state.password("postgres"),
+            role_password=self._state.password("countersign"),
+        )
+
+    def _choose_ui_port(self) -> int:
+        if self._ui_port is None:
+            return self._state.port("temporal_ui", self.home)
+        if not is_free(self._ui_port):
+            raise InvalidRequest(f"Port {self._ui_port} is taken", remedy="Give --ui-port another one, or leave it out")
+        self._state.ports["temporal_ui"] = self._ui_port
+        return self._ui_port
+
+    def _embedded(self) -> Mapping[str, str]:
+        """The fields of `Endpoints` that this stack serves itself."""
+        fields: dict[str, str] = {}
+        ports = self._state.ports
+        if "temporal" in self._children:
+            fields["temporal_address"] = f"{LOOPBACK}:{ports['temporal']}"
+            fields["temporal_namespace"] = self.settings.temporal_namespace
+            fields["temporal_ui"] = f"http://{LOOPBACK}:{ports['temporal_ui']}"
+        if "postgres" in self._children:
+            fields["database_url"] = self._postgres().url
+        if "valkey" in self._children:
+            fields["redis_url"] = servers.valkey_url(ports["valkey"], self._state.password("valkey"))
+        return fields
+
+    async def _prepare(self) -> None:
+        from workers.register import prepare
+
+        await prepare(self.settings, self.endpoints)
+
+    def _remember(self, name: str, pid: int) -> None:
+        self._state.pids[name] = pid
+        self._state.save(self.home)
+
+    def _end_leftovers(self) -> None:
+        for name, stop in ABANDONED.items():
+            if (pid := self._state.pids.get(name)) is not None:
+                end_leftover(name, pid, str(self.home), stop)
+        self._state.pids.clear()

@@ -1,0 +1,30 @@
+"""The wiring that worker, client and Replayer share: converter and workflow registrations, as one plugin."""
+
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.plugin import SimplePlugin
+from temporalio.worker import WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from workflows.ping import PingWorkflow
+from workflows.review import ReviewWorkflow
+
+WORKFLOWS = (ReviewWorkflow, PingWorkflow)
+
+PASSED_THROUGH = ("pydantic", "pydantic_core", "annotated_types", "typing_extensions")
+"""Imported once instead of once a workflow instance: the sandbox's cost is the size of what it executes again."""
+
+
+def workflow_runner() -> WorkflowRunner:
+    """The sandbox, with validation libraries passed through."""
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    return SandboxedWorkflowRunner(restrictions=restrictions)
+
+
+def countersign_plugin() -> SimplePlugin:
+    """Converter and workflows. Activities need services and are given to the worker by `workers.run`."""
+    return SimplePlugin(
+        "countersign",
+        data_converter=pydantic_data_converter,
+        workflows=list(WORKFLOWS),
+        workflow_runner=lambda _: workflow_runner(),
+    )

@@ -1,0 +1,108 @@
+"""One worker process: it hosts the queues it is told to, until it is told to stop."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.admit import Admit
+from activities.agents import Team
+from activities.analyse import Analyse
+from activities.audit import Audit
+from activities.intent import Understand
+from activities.learn import Learn
+from activities.plan import MakePlan
+from activities.read import Read
+from activities.recall import RecallMemory
+from activities.reconcile import Reconcile
+from activities.screen import Screen
+from activities.settle import Settle
+from countersign.errors import InvalidRequest
+from countersign.services import Services
+from countersign.settings import Settings
+from workers.endpoints import connect_temporal, resolve
+from workers.plugin import countersign_plugin
+from workflows import options
+
+QUEUES = (options.REVIEWS_QUEUE, options.AGENTS_QUEUE)
+_log = logging.getLogger(__name__)
+
+
+def light_activities(services: Services) -> list[Callable[..., Any]]:
+    """What the `reviews` queue runs beside the workflows."""
+    return [
+        Admit(services).admit,
+        Read(services).read,
+        Screen(services).screen,
+        RecallMemory(services).recall,
+        Audit(services).audit,
+        Learn(services).learn,
+        Settle(services).settle,
+    ]
+
+
+def agent_activities(services: Services) -> list[Callable[..., Any]]:
+    """What the `agents` queue runs."""
+    agents = Team(services)
+    return [
+        Understand(agents).understand,
+        MakePlan(agents).plan,
+        Analyse(agents).analyse,
+        Reconcile(agents).reconcile,
+    ]
+
+
+def build_workers(client: Client, services: Services, queues: Sequence[str]) -> list[Worker]:
+    """One `Worker` a queue. The client carries the plugin."""
+    settings = services.settings
+    common: dict[str, Any] = {
+        "graceful_shutdown_timeout": timedelta(seconds=10),
+        # At the default of 60 s a cancellation would take too long to reach a running step.
+        "max_heartbeat_throttle_interval": timedelta(seconds=5),
+        "default_heartbeat_throttle_interval": timedelta(seconds=5),
+    }
+    workers = []
+    for queue in queues:
+        if queue == options.REVIEWS_QUEUE:
+            workers.append(
+                Worker(
+                    client,
+                    task_queue=queue,
+                    activities=light_activities(services),
+                    max_concurrent_workflow_tasks=settings.workflow_task_slots,
+                    max_cached_workflows=settings.max_cached_workflows,
+                    max_concurrent_activities=settings.workflow_task_slots,
+                    max_concurrent_local_activities=50,
+                    **common,
+                )
+            )
+        elif queue == options.AGENTS_QUEUE:
+            workers.append(
+                Worker(
+                    client,
+                    task_queue=queue,
+                    activities=agent_activities(services),
+                    max_concurrent_activities=settings.agent_slots,
+                    **common,
+                )
+            )
+        else:
+            raise InvalidRequest(f"queues: {queue!r} is not a queue", remedy=f"The queues are {', '.join(QUEUES)}")
+    return workers
+
+
+async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Event) -> None:
+    """Run a worker on these queues until `stop` is set; running steps get ten seconds to finish."""
+    endpoints = resolve(settings)
+    async with AsyncExitStack() as stack:
+        services = await stack.enter_async_context(Services.open(settings, endpoints))
+        client = await connect_temporal(settings, endpoints, plugins=[countersign_plugin()])
+        for worker in build_workers(client, services, queues):
+            await stack.enter_async_context(worker)
+        _log.info("worker is up on %s", ", ".join(queues))
+        await stop.wait()

@@ -1,0 +1,108 @@
+"""Every timeout, retry policy, heartbeat and priority, one named profile a step. Nothing of the kind stands elsewhere.
+
+Attempts are bounded and `schedule_to_close` is always set. Errors that a retry cannot mend are non-retryable by type.
+"""
+
+from datetime import timedelta
+
+from temporalio.common import Priority, RetryPolicy
+from temporalio.workflow import ActivityConfig, LocalActivityConfig
+
+REVIEWS_QUEUE = "reviews"
+"""Workflows and light activities."""
+AGENTS_QUEUE = "agents"
+"""Model calls."""
+
+PERMANENT = (
+    "InvalidRequest",
+    "DocumentError",
+    "PlaybookError",
+    "NotFound",
+    "ModelConfigurationError",
+    "ModelRejected",
+    "TrailConflict",
+)
+"""Types of errors that a retry cannot mend."""
+
+_STORE_RETRY = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    backoff_coefficient=2,
+    maximum_interval=timedelta(seconds=15),
+    maximum_attempts=6000,  # a day at 15 s: a database may be away for a night
+    non_retryable_error_types=PERMANENT,
+)
+
+STORE = LocalActivityConfig(
+    # A statement or two on Postgres; a longer one hangs.
+    start_to_close_timeout=timedelta(seconds=10),
+    # As long as an outage of the database may take.
+    schedule_to_close_timeout=timedelta(hours=24),
+    retry_policy=_STORE_RETRY,
+    # Longer waits become durable timers, so that an outage does not hold a workflow task open.
+    local_retry_threshold=timedelta(seconds=2),
+)
+"""Admission, trail, learning, settlement: short, idempotent, and a review cannot go on without them."""
+
+RECALL = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=10),
+    # Memory is worth having, not worth waiting for: after this the review goes on without, one level of autonomy lower.
+    schedule_to_close_timeout=timedelta(seconds=20),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=200), maximum_attempts=2, non_retryable_error_types=PERMANENT
+    ),
+)
+
+READ = ActivityConfig(
+    task_queue=REVIEWS_QUEUE,
+    # A 20 MB PDF reads in seconds; minutes mean a document made to hang a reader.
+    start_to_close_timeout=timedelta(minutes=2),
+    schedule_to_close_timeout=timedelta(hours=24),
+    # It beats from beside the reading thread: what it proves is that the worker lives.
+    heartbeat_timeout=timedelta(seconds=30),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        maximum_interval=timedelta(seconds=30),
+        maximum_attempts=2900,  # a day at 30 s
+        non_retryable_error_types=PERMANENT,
+    ),
+)
+
+SCREEN = ActivityConfig(
+    task_queue=REVIEWS_QUEUE,
+    start_to_close_timeout=timedelta(minutes=1),
+    # Then the review goes to a person without a verdict of the sentinel, never through.
+    schedule_to_close_timeout=timedelta(minutes=30),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        maximum_interval=timedelta(seconds=30),
+        maximum_attempts=60,
+        non_retryable_error_types=PERMANENT,
+    ),
+)
+
+AGENT = ActivityConfig(
+    task_queue=AGENTS_QUEUE,
+    # One agent run: a few model requests.
+    start_to_close_timeout=timedelta(minutes=10),
+    # Then the review goes on without this agent, and to a person.
+    schedule_to_close_timeout=timedelta(hours=2),
+    # It beats on progress only (a model response, a finished tool call): a silent provider runs into this.
+    heartbeat_timeout=timedelta(minutes=2),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(minutes=1),
+        maximum_attempts=8,
+        non_retryable_error_types=PERMANENT,
+    ),
+)
+
+
+def priority(tenant_hash: str) -> Priority:
+    """Interactive work at the middle priority, tenants in fair turns; the fairness key (a pseudonym) fits 64 bytes."""
+    return Priority(priority_key=3, fairness_key=tenant_hash[:64])
+
+
+def told(profile: ActivityConfig, summary: str, tenant_hash: str) -> ActivityConfig:
+    """The profile with a line for the Temporal UI (no name, no word of the document) and the tenant's priority."""
+    return {**profile, "summary": summary, "priority": priority(tenant_hash)}

@@ -1,0 +1,291 @@
+"""ReviewWorkflow: one review, from submission to outcome; who must sign, and what people may do meanwhile."""
+
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities.admit import Admit
+    from activities.learn import Learn
+    from activities.settle import Settle
+    from countersign.errors import CountersignError, DecisionRefused
+    from countersign.review.desk import Desk
+    from countersign.review.ladder import Ladder, Rung
+    from countersign.review.parse import parse
+    from countersign.review.payloads import (
+        Admission,
+        Answer,
+        Decision,
+        Failure,
+        Receipt,
+        ReviewRequest,
+        ReviewStatus,
+        SigningPolicy,
+    )
+    from countersign.review.steps import AdmitInput, LearnInput
+    from countersign.words import Outcome, Route, Stage, Verdict
+
+from workflows import options
+from workflows import search_attributes as attributes
+from workflows.record import Ended, Record, failure_of
+from workflows.stages import Analysed, Stages
+
+MAX_REFUSED_ON_TRAIL = 100
+"""Refused signals beyond this many leave no row, so that a flood of them cannot fill the history."""
+
+
+@workflow.defn
+class ReviewWorkflow:
+    """One review. Its input is any JSON object, parsed here; a bad one ends as `failed` and says why."""
+
+    @workflow.init
+    def __init__(self, submission: Any) -> None:
+        workflow_id = workflow.info().workflow_id
+        self._refused = 0
+        self._desk = Desk("", SigningPolicy(), "")
+        self._request: ReviewRequest | None = None
+        self._record = Record(
+            ReviewStatus(review_id=workflow_id, workflow_id=workflow_id, tenant="", stage=Stage.SUBMIT)
+        )
+        try:
+            self._request = parse(ReviewRequest, submission, "See the README for the fields of a request")
+        except CountersignError as error:
+            failure = Failure(type=error.type, message=error.message, remedy=error.remedy)
+            self._record.progress.update(failure=failure)
+        else:
+            self._record.progress.update(tenant=self._request.tenant, playbook=self._request.playbook)
+
+    @workflow.run
+    async def run(self, submission: Any) -> ReviewStatus:
+        """The stages in order. Every admitted review ends with an outcome and its trail."""
+        if self._request is None:
+            return self._record.end(Outcome.FAILED)
+        try:
+            admission = await self._admit(self._request)
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            self._record.progress.update(failure=failure_of(error))
+            return self._record.end(Outcome.FAILED)
+        try:
+            outcome = await self._review(admission, self._request)
+        except Ended as ended:
+            await self._settle(admission, ended.outcome, ended.failure)
+        except BaseException as error:
+            if is_cancelled_exception(error):
+                cancelled = Failure(type="Cancelled", message="the review was cancelled")
+                await self._settle(admission, Outcome.FAILED, cancelled)
+            raise
+        else:
+            await self._settle(admission, outcome, None)
+        return self._record.status
+
+    async def _admit(self, request: ReviewRequest) -> Admission:
+        admission = await workflow.execute_local_activity_method(
+            Admit.admit, AdmitInput(workflow_id=workflow.info().workflow_id, request=request), **options.STORE
+        )
+        self._desk = Desk(request.user, admission.signing, admission.playbook_version)
+        self._record.admission = admission
+        self._record.progress.update(review_id=admission.key.review_id, document=admission.document)
+        workflow.upsert_search_attributes(
+            [attributes.TENANT.value_set(admission.tenant_hash), attributes.REVIEW_STAGE.value_set(Stage.READ)]
+        )
+        await self._record.done("admitted", playbook=admission.playbook, version=admission.playbook_version)
+        return admission
+
+    async def _review(self, admission: Admission, request: ReviewRequest) -> Outcome:
+        analysed = await Stages(self._record, admission, request).run()
+        if analysed.routed.route is Route.RELEASE:
+            return Outcome.RELEASED
+        outcome = await self._sign(admission, analysed)
+        await self._learn(admission, request, analysed, outcome)
+        return outcome
+
+    async def _sign(self, admission: Admission, analysed: Analysed) -> Outcome:
+        """Wait for people, for days if need be, and climb the SLA ladder meanwhile."""
+        self._record.enter(Stage.SIGN)
+        opened = workflow.now()
+        late = opened + timedelta(seconds=admission.sla.escalate_s)
+        ladder = Ladder(admission.sla, opened)
+        self._desk.open(analysed.analysis, analysed.routed.route)
+        self._record.progress.update(sla_due=late)
+        self._show_desk()
+        workflow.upsert_search_attributes(
+            [attributes.REVIEW_STAGE.value_set(Stage.SIGN), attributes.SLA_DUE.value_set(late)]
+        )
+        await self._record.done("waiting", signatures=self._desk.signatures_missing)
+        while self._desk.outcome is None:
+            due = ladder.next_due
+            try:
+                await workflow.wait_condition(
+                    lambda: bool(self._record.progress.pending) or self._desk.outcome is not None,
+                    timeout=None if due is None else max(due - workflow.now(), timedelta(0)),
+                    timeout_summary="SLA ladder",
+                )
+            except TimeoutError:
+                for rung in ladder.climb(workflow.now()):
+                    self._climb(rung)
+            await self._record.write()
+        return self._desk.outcome
+
+    def _climb(self, rung: Rung) -> None:
+        if rung is Rung.EXPIRED:
+            self._desk.expire()
+        else:
+            self._record.progress.update(**{str(rung): True})
+        self._show_desk()
+        self._record.note(rung)
+
+    async def _learn(self, admission: Admission, request: ReviewRequest, analysed: Analysed, outcome: Outcome) -> None:
+        """Hand what people decided to warm memory; an expired review teaches nothing."""
+        if outcome is Outcome.EXPIRED:
+            return
+        self._record.enter(Stage.LEARN)
+        last = self._desk.decisions[-1]
+        amended = outcome is Outcome.AMENDED
+        result = await workflow.execute_local_activity_method(
+            Learn.learn,
+            LearnInput(
+                admission=admission,
+                contract_type=analysed.intent.contract_type,
+                route=analysed.routed.route,
+                autonomy=analysed.routed.autonomy,
+                confidence=analysed.analysis.confidence,
+                verdict=Verdict.AMEND if amended else last.verdict,
+                reviewer=last.reviewer,
+                note=last.note,
+                before=analysed.analysis.key_findings,
+                edits=self._desk.corrections if amended else (),
+                session=request.session,
+            ),
+            **options.STORE,
+        )
+        self._record.progress.degrade(*result.degraded)
+        await self._record.done("learned", corrections=result.corrections)
+
+    async def _settle(self, admission: Admission, outcome: Outcome, failure: Failure | None) -> None:
+        self._record.enter(Stage.SETTLE)
+        usage = await workflow.execute_local_activity_method(Settle.settle, admission.key, **options.STORE)
+        self._record.progress.update(usage=usage, failure=failure)
+        reason = {"reason": failure.type} if failure else {}
+        self._record.note("ended", outcome=outcome, cost_microusd=usage.cost_microusd, **reason)
+        self._record.end(outcome)
+        await self._record.write()
+        workflow.upsert_search_attributes([attributes.REVIEW_STAGE.value_set(Stage.DONE)])
+
+    # --- what people may do ----------------------------------------------------------------------------------------
+
+    @workflow.query
+    def status(self) -> ReviewStatus:
+        """Everything a person may see of the review."""
+        return self._record.status
+
+    @workflow.update
+    def decide(self, decision: Decision) -> Receipt:
+        """Take a person's decision. The validator has seen to it that it counts."""
+        self._take(decision)
+        return self._receipt()
+
+    @decide.validator
+    def _may_decide(self, decision: Decision) -> None:
+        try:
+            self._desk.check(decision)
+        except DecisionRefused as error:
+            raise _refusal(error) from None
+
+    @workflow.update
+    def answer(self, answer: Answer) -> Receipt:
+        """Take the requester's answer to a question."""
+        self._take_answer(answer)
+        return self._receipt()
+
+    @answer.validator
+    def _may_answer(self, answer: Answer) -> None:
+        try:
+            self._desk.check_answer(answer)
+        except DecisionRefused as error:
+            raise _refusal(error) from None
+
+    @workflow.signal(name="approve")
+    def _approve(self, given: Any = None) -> None:
+        """`{"reviewer": "…", "note": "…"}` from the plain `temporal` CLI."""
+        self._by_signal(Verdict.APPROVE, given)
+
+    @workflow.signal(name="reject")
+    def _reject(self, given: Any = None) -> None:
+        """`{"reviewer": "…", "note": "…"}`"""
+        self._by_signal(Verdict.REJECT, given)
+
+    @workflow.signal(name="amend")
+    def _amend(self, given: Any = None) -> None:
+        """`{"reviewer": "…", "edits": [{"action": "set", "finding_id": "F1", "severity": "low"}]}`"""
+        self._by_signal(Verdict.AMEND, given)
+
+    @workflow.signal(name="ask")
+    def _ask(self, given: Any = None) -> None:
+        """`{"reviewer": "…", "question": "…"}`"""
+        self._by_signal(Verdict.ASK, given)
+
+    @workflow.signal(name="answer")
+    def _answer_by_signal(self, given: Any = None) -> None:
+        """`{"user": "…", "text": "…"}`: the requester's answer."""
+        try:
+            self._take_answer(parse(Answer, given, "Give user and text"))
+        except CountersignError as error:
+            self._refuse(error)
+
+    def _by_signal(self, verdict: Verdict, given: object) -> None:
+        """The same decision by signal, judged by the same rules; a refusal is written to the trail."""
+        try:
+            fields = {**given, "verdict": verdict} if isinstance(given, dict) else given
+            self._take(parse(Decision, fields, 'Give at least {"reviewer": "…"}'))
+        except CountersignError as error:
+            self._refuse(error)
+
+    def _take(self, decision: Decision) -> None:
+        if self._desk.already_counted(decision):
+            return
+        self._desk.decide(decision, workflow.now())
+        event = "asked" if decision.verdict is Verdict.ASK else "decided"
+        facts = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
+        self._record.note(event, actor=decision.reviewer, **facts)
+        self._show_desk()
+
+    def _take_answer(self, answer: Answer) -> None:
+        self._desk.answer(answer)
+        self._record.note("answered", digest=self._desk.digest)
+        self._show_desk()
+
+    def _refuse(self, error: CountersignError) -> None:
+        self._refused += 1
+        if self._record.admission is not None and self._refused <= MAX_REFUSED_ON_TRAIL:
+            self._record.note("refused", reason=error.type)
+
+    def _receipt(self) -> Receipt:
+        return Receipt(
+            review_id=self._record.status.review_id,
+            stage=self._record.status.stage,
+            outcome=self._desk.outcome,
+            signatures_missing=self._desk.signatures_missing,
+        )
+
+    def _show_desk(self) -> None:
+        """The desk's state as the status shows it."""
+        desk = self._desk
+        waiting = None if desk.outcome else ("requester" if desk.question else "reviewer")
+        self._record.progress.update(
+            analysis=desk.analysis,
+            digest=desk.digest,
+            waiting_for=waiting,
+            question=desk.question,
+            answers=tuple(desk.answers),
+            decisions=tuple(desk.decisions),
+            decision=desk.decisions[-1] if desk.decisions else None,
+            signatures_missing=desk.signatures_missing,
+        )
+
+
+def _refusal(error: CountersignError) -> ApplicationError:
+    return ApplicationError(error.message, error.remedy, type=error.type, non_retryable=True)

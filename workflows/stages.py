@@ -1,0 +1,224 @@
+"""The stages of the machine, from reading to the gate. Each notes one row; what fails softly lowers autonomy."""
+
+import asyncio
+from dataclasses import dataclass
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.workflow import ActivityConfig
+
+with workflow.unsafe.imports_passed_through():
+    from activities.analyse import Analyse
+    from activities.intent import Understand
+    from activities.plan import MakePlan
+    from activities.read import Read
+    from activities.recall import RecallMemory
+    from activities.reconcile import Reconcile
+    from activities.screen import Screen
+    from countersign.review.gate import GateDecision, gate
+    from countersign.review.payloads import (
+        Admission,
+        AnalysisResult,
+        Failure,
+        Intent,
+        Plan,
+        PlannedTask,
+        Recall,
+        ReviewRequest,
+        Screening,
+        SpecialistReport,
+    )
+    from countersign.review.steps import AnalyseInput, PlanInput, RecallInput, ReconcileInput, StepInput
+    from countersign.words import Outcome, RiskBand, Route, Stage, Tier
+
+from workflows import options
+from workflows import search_attributes as attributes
+from workflows.record import Ended, Record, failure_of, fatal
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """What the machine hands to the people: its analysis and where the gate sent it."""
+
+    intent: Intent
+    analysis: AnalysisResult
+    routed: GateDecision
+
+
+class Stages:
+    """One review's way through the machine."""
+
+    def __init__(self, record: Record, admission: Admission, request: ReviewRequest) -> None:
+        self._record = record
+        self._admission = admission
+        self._request = request
+
+    async def run(self) -> Analysed:
+        """All stages in order. Raises `Ended` when the review is blocked or cannot be read."""
+        await self._read()
+        screening = await self._screen()
+        intent = await self._understand()
+        recall = await self._recall(intent)
+        plan = await self._plan(intent, recall)
+        reports = await self._analyse(intent, recall, plan)
+        analysis = await self._reconcile(intent, recall, reports)
+        return Analysed(intent, analysis, await self._gate(analysis, recall, screening))
+
+    def _options(self, profile: ActivityConfig, summary: str) -> ActivityConfig:
+        return options.told(profile, summary, self._admission.tenant_hash)
+
+    async def _read(self) -> None:
+        self._record.enter(Stage.READ)
+        document = self._admission.document
+        try:
+            read = await workflow.execute_activity_method(
+                Read.read,
+                StepInput(admission=self._admission),
+                **self._options(options.READ, f"{document.media_type}, {document.size} bytes"),
+            )
+        except ActivityError as error:
+            raise fatal(error) from error
+        self._record.progress.update(read=read)
+        await self._record.done("read", pages=read.pages, chars=read.chars, sections=read.sections)
+
+    async def _screen(self) -> Screening | None:
+        """The sentinel's verdict; None when it could not give one, which sends the review to a person."""
+        self._record.enter(Stage.SCREEN)
+        try:
+            screening = await workflow.execute_activity_method(
+                Screen.screen,
+                StepInput(admission=self._admission, ask=self._request.ask),
+                **self._options(options.SCREEN, "sentinel over instruction and document"),
+            )
+        except ActivityError as error:
+            self._record.soften(error, "sentinel")
+            await self._record.done("not_screened", reason=failure_of(error).type)
+            return None
+        self._record.progress.update(screening=screening)
+        workflow.upsert_search_attributes([attributes.RISK_BAND.value_set(screening.band)])
+        names = sorted({signal.name for signal in screening.signals})
+        await self._record.done("screened", risk_score=screening.risk_score, band=screening.band, signals=names)
+        if screening.band is RiskBand.BLOCKED:
+            self._record.progress.update(route=Route.BLOCK)
+            raise Ended(
+                Outcome.BLOCKED,
+                Failure(
+                    type="ReviewBlocked",
+                    message=f"the sentinel found {', '.join(names)}; risk {screening.risk_score:.2f}",
+                    remedy="Look at the passages its signals name; submit a clean copy if they are innocent",
+                ),
+            )
+        return screening
+
+    async def _understand(self) -> Intent:
+        self._record.enter(Stage.INTENT)
+        try:
+            result = await workflow.execute_activity_method(
+                Understand.understand,
+                StepInput(admission=self._admission, ask=self._request.ask),
+                **self._options(options.AGENT, "what is asked, about which kind of contract"),
+            )
+        except ActivityError as error:
+            self._record.soften(error, "intent")
+            await self._record.done("not_understood", reason=failure_of(error).type)
+            return Intent()
+        self._record.progress.spent(result.metrics)
+        self._record.progress.update(intent=result.intent, contract_type=result.intent.contract_type)
+        await self._record.done("understood", contract_type=result.intent.contract_type, task=result.intent.task)
+        return result.intent
+
+    async def _recall(self, intent: Intent) -> Recall:
+        self._record.enter(Stage.RECALL)
+        given = RecallInput(
+            admission=self._admission, intent=intent, session=self._request.session, ask=self._request.ask
+        )
+        try:
+            recall = await workflow.execute_local_activity_method(RecallMemory.recall, given, **options.RECALL)
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            recall = Recall(degraded=tuple(Tier))
+        self._record.progress.degrade(*(f"memory: {tier}" for tier in recall.degraded))
+        self._record.progress.update(autonomy=recall.autonomy)
+        await self._record.done(
+            "recalled",
+            autonomy=recall.autonomy,
+            corrections=len(recall.corrections),
+            knowledge=len(recall.knowledge),
+            degraded=list(recall.degraded),
+        )
+        return recall
+
+    async def _plan(self, intent: Intent, recall: Recall) -> Plan:
+        self._record.enter(Stage.PLAN)
+        try:
+            result = await workflow.execute_activity_method(
+                MakePlan.plan,
+                PlanInput(admission=self._admission, intent=intent, recall=recall),
+                **self._options(options.AGENT, "which specialists look at what"),
+            )
+        except ActivityError as error:
+            raise fatal(error) from error
+        if result.metrics is None:
+            self._record.progress.degrade("planner")
+        self._record.progress.spent(result.metrics)
+        await self._record.done("planned", specialists=[task.specialist for task in result.plan.tasks])
+        return result.plan
+
+    async def _analyse(self, intent: Intent, recall: Recall, plan: Plan) -> tuple[SpecialistReport, ...]:
+        self._record.enter(Stage.ANALYSE)
+
+        async def one(task: PlannedTask) -> SpecialistReport:
+            try:
+                return await workflow.execute_activity_method(
+                    Analyse.analyse,
+                    AnalyseInput(admission=self._admission, intent=intent, recall=recall, task=task),
+                    **self._options(options.AGENT, f"{task.specialist}: {len(task.families)} clause families"),
+                )
+            except ActivityError as error:
+                self._record.soften(error, f"specialist {task.specialist}")
+                reason = f"no answer ({failure_of(error).type})"
+                return SpecialistReport(specialist=task.specialist, families=task.families, degraded=(reason,))
+
+        reports = tuple(await asyncio.gather(*(one(task) for task in plan.tasks)))
+        for report in reports:
+            self._record.progress.spent(report.metrics)
+        await self._record.done("analysed", findings={report.specialist: len(report.findings) for report in reports})
+        return reports
+
+    async def _reconcile(self, intent: Intent, recall: Recall, reports: tuple[SpecialistReport, ...]) -> AnalysisResult:
+        self._record.enter(Stage.RECONCILE)
+        given = ReconcileInput(
+            admission=self._admission,
+            intent=intent,
+            recall=recall,
+            reports=reports,
+            degraded=self._record.status.degraded,
+        )
+        try:
+            result = await workflow.execute_activity_method(
+                Reconcile.reconcile,
+                given,
+                **self._options(options.AGENT, f"{sum(len(report.findings) for report in reports)} findings to verify"),
+            )
+        except ActivityError as error:
+            raise fatal(error) from error
+        analysis = result.analysis
+        self._record.progress.spent(result.metrics)
+        self._record.progress.degrade(*analysis.degraded)
+        self._record.progress.update(analysis=analysis)
+        await self._record.done(
+            "reconciled",
+            findings=len(analysis.key_findings),
+            dropped=analysis.dropped,
+            confidence=analysis.confidence,
+        )
+        return analysis
+
+    async def _gate(self, analysis: AnalysisResult, recall: Recall, screening: Screening | None) -> GateDecision:
+        self._record.enter(Stage.GATE)
+        routed = gate(analysis, autonomy=recall.autonomy, screening=screening, policy=self._admission.signing)
+        self._record.progress.update(route=routed.route, route_reasons=routed.reasons, autonomy=routed.autonomy)
+        workflow.upsert_search_attributes([attributes.AUTONOMY.value_set(routed.autonomy)])
+        await self._record.done("routed", route=routed.route, autonomy=routed.autonomy, reasons=list(routed.reasons))
+        return routed
