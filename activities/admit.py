@@ -23,9 +23,9 @@ def review_id_of(workflow_id: str, tenant: str, stated: str | None) -> str:
     prefix = f"review-{tenant}-"
     raw = workflow_id.removeprefix(prefix) if workflow_id.startswith(prefix) else workflow_id
     slug = re.sub(r"[^a-z0-9]+", "-", raw.lower()).strip("-")[:48].strip("-")
-    if len(slug) < 3:
+    if not slug:
         raise InvalidRequest(
-            "workflow id: too short to make a review id from", remedy="Start with --workflow-id review-<tenant>-<id>"
+            "workflow id: has no letter or digit to make a review id from", remedy="Start with --workflow-id review-<tenant>-<id>"
         )
     return slug
 

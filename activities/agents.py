@@ -89,7 +89,8 @@ class Team:
 
     def model(self, playbook: Playbook, agent: str) -> Model:
         """The model the playbook names for this agent, else the one of the settings."""
-        return resolve_model(playbook.models.get(agent) or self._services.settings.model)
+        settings = self._services.settings
+        return resolve_model(playbook.models.get(agent) or settings.model, settings.playbooks)
 
     async def record(self, admission: Admission, metrics: AgentMetrics) -> None:
         """Enter a finished call into the ledger, once however often this is retried."""

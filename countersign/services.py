@@ -56,11 +56,16 @@ class Services:
         Redis is not asked here: it is a cache, and its absence must not stop a process from starting.
         """
         from redis.asyncio import Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
 
         vault = Vault(load_key(settings.master_key, settings.state / "master.key"))
         pseudonyms = Pseudonyms(load_key(settings.pseudonym_key, settings.state / "pseudonym.key"))
         db = await Database.open(servers.database_url)
-        redis = Redis.from_url(servers.redis_url, socket_timeout=2, socket_connect_timeout=2)
+        # One quick retry: memory is worth having, not worth waiting for.
+        redis = Redis.from_url(
+            servers.redis_url, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 1)
+        )
         try:
             yield cls(
                 settings=settings,

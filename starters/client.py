@@ -28,6 +28,7 @@ from countersign.review.payloads import (
 )
 from countersign.settings import Settings
 from countersign.words import Autonomy, Outcome, Stage
+from starters.ids import new_review_id, workflow_id_of
 from starters.refusals import already_ended, nobody_answers, temporal_errors, unknown_review
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ QUERY_TIMEOUT = timedelta(seconds=3)
 DECISION_TIMEOUT = timedelta(seconds=30)
 POLL_S = (0.2, 2.0)
 """A follower asks this often at first and, while nothing changes, at last."""
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 @dataclass(frozen=True)
@@ -73,22 +73,6 @@ class Submission:
     playbook: str
     document: DocumentRef
     existing: bool = False
-
-
-def base32(value: int, digits: int) -> str:
-    """`value` as lower-case base32 without i, l, o, u; strings of equal length sort as their numbers do."""
-    return "".join(_ALPHABET[(value >> (5 * place)) & 31] for place in reversed(range(digits)))
-
-
-def new_review_id(now_ms: int | None = None) -> str:
-    """A short id that sorts by time: 9 characters of milliseconds (good until the year 3084), 5 of chance."""
-    moment = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    return base32(moment, 9) + base32(secrets.randbits(25), 5)
-
-
-def workflow_id_of(tenant: str, review_id: str) -> str:
-    """The one workflow of a review."""
-    return f"review-{tenant}-{review_id}"
 
 
 class ReviewClient:
@@ -346,7 +330,9 @@ class ReviewClient:
         services, workflow_id = await self.services(), await self._workflow_id(tenant, review_id)
         rows = await services.trail.rows(workflow_id)
         if not rows:
-            raise unknown_review(tenant, review_id)
+            # Asked only now: rows that are there need no projection to be shown.
+            await self.status(tenant, review_id)
+            raise NotFound(f"review {review_id!r} has no trail yet", remedy="It begins when a worker takes the review")
         return rows, await services.trail.verify(workflow_id)
 
     async def costs(self, *, tenant: str | None = None, since: datetime | None = None) -> "tuple[CostRow, ...]":

@@ -41,6 +41,8 @@ async def missing_search_attributes(client: Client) -> tuple[str, ...]:
             ListSearchAttributesRequest(namespace=client.namespace)
         )
     except RPCError as error:
+        if error.status is RPCStatusCode.UNIMPLEMENTED:
+            return tuple(TYPES)  # the time-skipping test server can add but not list
         raise _refused(client, error) from error
     for name, wanted in TYPES.items():
         if found.custom_attributes.get(name, wanted) != wanted:

@@ -41,7 +41,15 @@ STORE = LocalActivityConfig(
     # Longer waits become durable timers, so that an outage does not hold a workflow task open.
     local_retry_threshold=timedelta(seconds=2),
 )
-"""Admission, trail, learning, settlement: short, idempotent, and a review cannot go on without them."""
+"""Admission, learning, settlement: short, idempotent, and a review cannot go on without them."""
+
+AUDIT = ActivityConfig(
+    task_queue=REVIEWS_QUEUE,
+    start_to_close_timeout=timedelta(seconds=10),
+    schedule_to_close_timeout=timedelta(hours=24),
+    retry_policy=_STORE_RETRY,
+)
+"""The trail and the projection. Not a local activity: see `workflows.record.Record.write`."""
 
 RECALL = LocalActivityConfig(
     start_to_close_timeout=timedelta(seconds=10),

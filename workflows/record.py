@@ -1,9 +1,10 @@
 """How a running review keeps its record: stages entered, rows to the trail, status projected, Temporal UI told."""
 
+import asyncio
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.audit import Audit
@@ -25,9 +26,9 @@ class Ended(Exception):
         self.failure = failure
 
 
-def failure_of(error: ActivityError) -> Failure:
-    """What went wrong, for people, from an activity's failure."""
-    cause = error.cause
+def failure_of(error: FailureError) -> Failure:
+    """What went wrong, for people. A regular activity's failure is wrapped in ActivityError, a local one's is bare."""
+    cause = error.cause if isinstance(error, ActivityError) else error
     if isinstance(cause, ApplicationError):
         remedy = str(cause.details[0]) if cause.details else ""
         return Failure(type=cause.type or "Unexpected", message=cause.message, remedy=remedy)
@@ -45,6 +46,7 @@ class Record:
         started = workflow.now()
         self.progress = Progress(status.model_copy(update={"submitted_at": started}), started)
         self.admission: Admission | None = None
+        self._writing: asyncio.Task[None] | None = None
 
     @property
     def status(self) -> ReviewStatus:
@@ -60,28 +62,40 @@ class Record:
         """A row for the trail, written by the next `write`."""
         self.progress.note(event, workflow.now(), actor=actor, **facts)
 
-    async def done(self, event: str, **facts: Any) -> None:
-        """Note what the present stage came to, and write it down."""
-        self.note(event, **facts)
-        await self.write()
+    def done(self, event: str, *, actor: str | None = None, **facts: Any) -> None:
+        """Note what the present stage came to, or what somebody did, and have it written beside what comes next."""
+        self.note(event, actor=actor, **facts)
+        self.write()
 
-    async def write(self) -> None:
-        """Write the pending rows and project the status: one local activity for both."""
+    def write(self) -> None:
+        """Have the pending rows written and the status projected, in the background and in order.
+
+        By a regular activity: its input is in history before it runs. A local one would run again with other rows, or
+        other times, when a worker dies in the middle of a workflow task, and rows of the trail cannot be taken back.
+        """
         workflow.set_current_details(details(self.status))
-        entries = self.progress.pending
-        if self.admission is None or not entries:
-            return
-        self.progress.version += 1
-        result = await workflow.execute_local_activity_method(
-            Audit.audit,
-            AuditInput(admission=self.admission, entries=entries, status=self.status, version=self.progress.version),
-            **options.STORE,
-        )
-        self.progress.written(len(entries))
-        if result.actor_hash is not None:
-            workflow.upsert_search_attributes([attributes.REVIEWER.value_set(result.actor_hash)])
+        if self.admission is not None and self.progress.pending and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.create_task(self._drain(self.admission))
 
-    def soften(self, error: ActivityError, what: str) -> None:
+    async def written(self) -> None:
+        """Wait until everything noted so far is on the trail."""
+        self.write()
+        if self._writing is not None:
+            await self._writing
+
+    async def _drain(self, admission: Admission) -> None:
+        while entries := self.progress.pending:
+            self.progress.version += 1
+            result = await workflow.execute_activity_method(
+                Audit.audit,
+                AuditInput(admission=admission, entries=entries, status=self.status, version=self.progress.version),
+                **options.told(options.AUDIT, f"{len(entries)} row(s)", admission.tenant_hash),
+            )
+            self.progress.written(len(entries))
+            if result.actor_hash is not None:
+                workflow.upsert_search_attributes([attributes.REVIEWER.value_set(result.actor_hash)])
+
+    def soften(self, error: FailureError, what: str) -> None:
         """Go on without `what`, unless the review is being cancelled."""
         if is_cancelled_exception(error):
             raise error
@@ -97,6 +111,6 @@ class Record:
         return self.status
 
 
-def fatal(error: ActivityError) -> BaseException:
+def fatal(error: FailureError) -> BaseException:
     """What to raise when a step the review cannot do without has failed for good."""
     return error if is_cancelled_exception(error) else Ended(Outcome.FAILED, failure_of(error))

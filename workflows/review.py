@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.admit import Admit
@@ -64,7 +64,7 @@ class ReviewWorkflow:
             return self._record.end(Outcome.FAILED)
         try:
             admission = await self._admit(self._request)
-        except ActivityError as error:
+        except FailureError as error:
             if is_cancelled_exception(error):
                 raise
             self._record.progress.update(failure=failure_of(error))
@@ -92,7 +92,7 @@ class ReviewWorkflow:
         workflow.upsert_search_attributes(
             [attributes.TENANT.value_set(admission.tenant_hash), attributes.REVIEW_STAGE.value_set(Stage.READ)]
         )
-        await self._record.done("admitted", playbook=admission.playbook, version=admission.playbook_version)
+        self._record.done("admitted", playbook=admission.playbook, version=admission.playbook_version)
         return admission
 
     async def _review(self, admission: Admission, request: ReviewRequest) -> Outcome:
@@ -115,19 +115,18 @@ class ReviewWorkflow:
         workflow.upsert_search_attributes(
             [attributes.REVIEW_STAGE.value_set(Stage.SIGN), attributes.SLA_DUE.value_set(late)]
         )
-        await self._record.done("waiting", signatures=self._desk.signatures_missing)
+        self._record.done("waiting", signatures=self._desk.signatures_missing)
         while self._desk.outcome is None:
             due = ladder.next_due
             try:
                 await workflow.wait_condition(
-                    lambda: bool(self._record.progress.pending) or self._desk.outcome is not None,
+                    lambda: self._desk.outcome is not None,
                     timeout=None if due is None else max(due - workflow.now(), timedelta(0)),
                     timeout_summary="SLA ladder",
                 )
             except TimeoutError:
                 for rung in ladder.climb(workflow.now()):
                     self._climb(rung)
-            await self._record.write()
         return self._desk.outcome
 
     def _climb(self, rung: Rung) -> None:
@@ -136,7 +135,7 @@ class ReviewWorkflow:
         else:
             self._record.progress.update(**{str(rung): True})
         self._show_desk()
-        self._record.note(rung)
+        self._record.done(rung)
 
     async def _learn(self, admission: Admission, request: ReviewRequest, analysed: Analysed, outcome: Outcome) -> None:
         """Hand what people decided to warm memory; an expired review teaches nothing."""
@@ -163,7 +162,7 @@ class ReviewWorkflow:
             **options.STORE,
         )
         self._record.progress.degrade(*result.degraded)
-        await self._record.done("learned", corrections=result.corrections)
+        self._record.done("learned", corrections=result.corrections)
 
     async def _settle(self, admission: Admission, outcome: Outcome, failure: Failure | None) -> None:
         self._record.enter(Stage.SETTLE)
@@ -172,7 +171,7 @@ class ReviewWorkflow:
         reason = {"reason": failure.type} if failure else {}
         self._record.note("ended", outcome=outcome, cost_microusd=usage.cost_microusd, **reason)
         self._record.end(outcome)
-        await self._record.write()
+        await self._record.written()
         workflow.upsert_search_attributes([attributes.REVIEW_STAGE.value_set(Stage.DONE)])
 
     # --- what people may do ----------------------------------------------------------------------------------------
@@ -250,18 +249,18 @@ class ReviewWorkflow:
         self._desk.decide(decision, workflow.now())
         event = "asked" if decision.verdict is Verdict.ASK else "decided"
         facts = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
-        self._record.note(event, actor=decision.reviewer, **facts)
         self._show_desk()
+        self._record.done(event, actor=decision.reviewer, **facts)
 
     def _take_answer(self, answer: Answer) -> None:
         self._desk.answer(answer)
-        self._record.note("answered", digest=self._desk.digest)
         self._show_desk()
+        self._record.done("answered", digest=self._desk.digest)
 
     def _refuse(self, error: CountersignError) -> None:
         self._refused += 1
         if self._record.admission is not None and self._refused <= MAX_REFUSED_ON_TRAIL:
-            self._record.note("refused", reason=error.type)
+            self._record.done("refused", reason=error.type)
 
     def _receipt(self) -> Receipt:
         return Receipt(

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import FailureError, is_cancelled_exception
 from temporalio.workflow import ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
@@ -76,10 +76,10 @@ class Stages:
                 StepInput(admission=self._admission),
                 **self._options(options.READ, f"{document.media_type}, {document.size} bytes"),
             )
-        except ActivityError as error:
+        except FailureError as error:
             raise fatal(error) from error
         self._record.progress.update(read=read)
-        await self._record.done("read", pages=read.pages, chars=read.chars, sections=read.sections)
+        self._record.done("read", pages=read.pages, chars=read.chars, sections=read.sections)
 
     async def _screen(self) -> Screening | None:
         """The sentinel's verdict; None when it could not give one, which sends the review to a person."""
@@ -90,14 +90,14 @@ class Stages:
                 StepInput(admission=self._admission, ask=self._request.ask),
                 **self._options(options.SCREEN, "sentinel over instruction and document"),
             )
-        except ActivityError as error:
+        except FailureError as error:
             self._record.soften(error, "sentinel")
-            await self._record.done("not_screened", reason=failure_of(error).type)
+            self._record.done("not_screened", reason=failure_of(error).type)
             return None
         self._record.progress.update(screening=screening)
         workflow.upsert_search_attributes([attributes.RISK_BAND.value_set(screening.band)])
         names = sorted({signal.name for signal in screening.signals})
-        await self._record.done("screened", risk_score=screening.risk_score, band=screening.band, signals=names)
+        self._record.done("screened", risk_score=screening.risk_score, band=screening.band, signals=names)
         if screening.band is RiskBand.BLOCKED:
             self._record.progress.update(route=Route.BLOCK)
             raise Ended(
@@ -118,13 +118,13 @@ class Stages:
                 StepInput(admission=self._admission, ask=self._request.ask),
                 **self._options(options.AGENT, "what is asked, about which kind of contract"),
             )
-        except ActivityError as error:
+        except FailureError as error:
             self._record.soften(error, "intent")
-            await self._record.done("not_understood", reason=failure_of(error).type)
+            self._record.done("not_understood", reason=failure_of(error).type)
             return Intent()
         self._record.progress.spent(result.metrics)
         self._record.progress.update(intent=result.intent, contract_type=result.intent.contract_type)
-        await self._record.done("understood", contract_type=result.intent.contract_type, task=result.intent.task)
+        self._record.done("understood", contract_type=result.intent.contract_type, task=result.intent.task)
         return result.intent
 
     async def _recall(self, intent: Intent) -> Recall:
@@ -134,13 +134,13 @@ class Stages:
         )
         try:
             recall = await workflow.execute_local_activity_method(RecallMemory.recall, given, **options.RECALL)
-        except ActivityError as error:
+        except FailureError as error:
             if is_cancelled_exception(error):
                 raise
             recall = Recall(degraded=tuple(Tier))
         self._record.progress.degrade(*(f"memory: {tier}" for tier in recall.degraded))
         self._record.progress.update(autonomy=recall.autonomy)
-        await self._record.done(
+        self._record.done(
             "recalled",
             autonomy=recall.autonomy,
             corrections=len(recall.corrections),
@@ -157,12 +157,12 @@ class Stages:
                 PlanInput(admission=self._admission, intent=intent, recall=recall),
                 **self._options(options.AGENT, "which specialists look at what"),
             )
-        except ActivityError as error:
+        except FailureError as error:
             raise fatal(error) from error
         if result.metrics is None:
             self._record.progress.degrade("planner")
         self._record.progress.spent(result.metrics)
-        await self._record.done("planned", specialists=[task.specialist for task in result.plan.tasks])
+        self._record.done("planned", specialists=[task.specialist for task in result.plan.tasks])
         return result.plan
 
     async def _analyse(self, intent: Intent, recall: Recall, plan: Plan) -> tuple[SpecialistReport, ...]:
@@ -175,7 +175,7 @@ class Stages:
                     AnalyseInput(admission=self._admission, intent=intent, recall=recall, task=task),
                     **self._options(options.AGENT, f"{task.specialist}: {len(task.families)} clause families"),
                 )
-            except ActivityError as error:
+            except FailureError as error:
                 self._record.soften(error, f"specialist {task.specialist}")
                 reason = f"no answer ({failure_of(error).type})"
                 return SpecialistReport(specialist=task.specialist, families=task.families, degraded=(reason,))
@@ -183,7 +183,7 @@ class Stages:
         reports = tuple(await asyncio.gather(*(one(task) for task in plan.tasks)))
         for report in reports:
             self._record.progress.spent(report.metrics)
-        await self._record.done("analysed", findings={report.specialist: len(report.findings) for report in reports})
+        self._record.done("analysed", findings={report.specialist: len(report.findings) for report in reports})
         return reports
 
     async def _reconcile(self, intent: Intent, recall: Recall, reports: tuple[SpecialistReport, ...]) -> AnalysisResult:
@@ -201,13 +201,13 @@ class Stages:
                 given,
                 **self._options(options.AGENT, f"{sum(len(report.findings) for report in reports)} findings to verify"),
             )
-        except ActivityError as error:
+        except FailureError as error:
             raise fatal(error) from error
         analysis = result.analysis
         self._record.progress.spent(result.metrics)
         self._record.progress.degrade(*analysis.degraded)
         self._record.progress.update(analysis=analysis)
-        await self._record.done(
+        self._record.done(
             "reconciled",
             findings=len(analysis.key_findings),
             dropped=analysis.dropped,
@@ -220,5 +220,5 @@ class Stages:
         routed = gate(analysis, autonomy=recall.autonomy, screening=screening, policy=self._admission.signing)
         self._record.progress.update(route=routed.route, route_reasons=routed.reasons, autonomy=routed.autonomy)
         workflow.upsert_search_attributes([attributes.AUTONOMY.value_set(routed.autonomy)])
-        await self._record.done("routed", route=routed.route, autonomy=routed.autonomy, reasons=list(routed.reasons))
+        self._record.done("routed", route=routed.route, autonomy=routed.autonomy, reasons=list(routed.reasons))
         return routed

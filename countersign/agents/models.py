@@ -1,7 +1,8 @@
 """Models by name: `offline`, `anthropic:…`, `openai:…`, `google:…`, or several as a fallback chain."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
@@ -10,6 +11,8 @@ from pydantic_ai.settings import ModelSettings
 
 from countersign.agents.offline import OfflineModel
 from countersign.errors import ModelConfigurationError
+from countersign.playbook.load import load_playbook
+from countersign.settings import Settings
 
 OFFLINE = "offline"
 
@@ -24,30 +27,31 @@ _KEYS = {
 }
 
 
-def resolve_model(name: str | Sequence[str]) -> Model:
+def resolve_model(name: str | Sequence[str], playbooks: Path | None = None) -> Model:
     """The model of this name; "a,b" or a sequence gives a chain that moves on when a model's API fails.
 
-    The same names give the same object. Nothing is sent anywhere.
+    The same names give the same object. Nothing is sent anywhere. `playbooks` is the folder from which the offline model
+    reads playbooks, by default that of the settings.
 
     Raises:
         ModelConfigurationError: a name is unknown, its provider's package is not installed or its key is not set.
     """
     names = name.split(",") if isinstance(name, str) else list(name)
-    return _resolve(tuple(part.strip() for part in names))
+    return _resolve(tuple(part.strip() for part in names), playbooks or Settings().playbooks)
 
 
 @cache
-def _resolve(names: tuple[str, ...]) -> Model:
+def _resolve(names: tuple[str, ...], playbooks: Path) -> Model:
     if not any(names):
         raise ModelConfigurationError("no model is named", remedy=f"Set COUNTERSIGN_MODEL, for example to {OFFLINE!r}.")
-    models = [_one(name) for name in names]
+    models = [_one(name, playbooks) for name in names]
     return models[0] if len(models) == 1 else FallbackModel(models[0], *models[1:])
 
 
 @cache
-def _one(name: str) -> Model:
+def _one(name: str, playbooks: Path) -> Model:
     if name == OFFLINE:
-        return OfflineModel()
+        return OfflineModel(partial(load_playbook, playbooks))
     provider, _, model = name.partition(":")
     if not provider or not model:
         raise ModelConfigurationError(

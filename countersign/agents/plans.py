@@ -1,8 +1,8 @@
 """Plans made whole: every focused clause family looked at exactly once, whatever a model planned. Pure."""
 
-import re
 from collections.abc import Collection, Sequence
 
+from countersign.clauses.position import compiled, plain
 from countersign.document.model import DocumentText
 from countersign.playbook.model import Family, Playbook
 from countersign.review.payloads import Plan, PlannedTask
@@ -10,11 +10,10 @@ from countersign.review.payloads import Plan, PlannedTask
 
 def sections_with_cues(document: DocumentText, families: Sequence[Family]) -> dict[str, tuple[str, ...]]:
     """Section label to the keys of the families with a cue in that section; sections without any are left out."""
-    cues = {family.key: [re.compile(cue, re.IGNORECASE) for cue in family.cues] for family in families}
     found: dict[str, tuple[str, ...]] = {}
     for section in document.sections:
-        text = document.text[section.start : section.end]
-        keys = tuple(key for key, patterns in cues.items() if any(pattern.search(text) for pattern in patterns))
+        text = plain(document.text[section.start : section.end])
+        keys = tuple(family.key for family in families if any(compiled(cue).search(text) for cue in family.cues))
         if keys:
             found[section.label] = keys
     return found
@@ -55,7 +54,6 @@ def repaired(plan: Plan, playbook: Playbook, document: DocumentText, focused: Se
                     owner.setdefault(key, task.specialist)
     for key in focused:
         owner.setdefault(key, playbook.family(key).specialist)
-    cued = sections_with_cues(document, playbook.families) if is_long else {}
     tasks = []
     for specialist in known:
         families = tuple(key for key in focused if owner[key] == specialist)
@@ -63,7 +61,7 @@ def repaired(plan: Plan, playbook: Playbook, document: DocumentText, focused: Se
             continue
         own = [task for task in plan.tasks if task.specialist == specialist]
         wished = {label for task in own for label in task.sections}
-        sections = _sections(document, wished, cued, families) if is_long else ()
+        sections = _sections(document, wished, [playbook.family(key) for key in families]) if is_long else ()
         reason = next(
             (task.reason for task in own if task.reason), f"the playbook gives these families to {specialist}"
         )
@@ -71,9 +69,7 @@ def repaired(plan: Plan, playbook: Playbook, document: DocumentText, focused: Se
     return plan.model_copy(update={"tasks": tuple(tasks)})
 
 
-def _sections(
-    document: DocumentText, wished: Collection[str], cued: dict[str, tuple[str, ...]], families: Collection[str]
-) -> tuple[str, ...]:
-    labels = tuple(section.label for section in document.sections)
-    chosen = tuple(label for label in labels if label in wished)
-    return chosen or tuple(label for label in labels if set(cued.get(label, ())) & set(families))
+def _sections(document: DocumentText, wished: Collection[str], families: Sequence[Family]) -> tuple[str, ...]:
+    """Those wished that exist, or else those with cues of the families, in the document's order."""
+    chosen = tuple(section.label for section in document.sections if section.label in wished)
+    return chosen or tuple(sections_with_cues(document, families))

@@ -58,7 +58,7 @@ Answer the question of every clause family in the task block from the text you a
   sentences, not headings), a statement in plain words of what the clause does with its numbers, dates, amounts and
   places, the position it takes, and the severity that the playbook gives to that position; "unclear" counts as low.
 - A required family that is not there: one finding without quotes, position "absent", severity as the playbook says,
-  searched = the labels of the sections you read. Any other family that is not there: no finding.
+  searched = the labels of the outline block, which are what you read. Any other family that is not there: no finding.
 - clause is the family's key. confidence says how sure you are of that finding, 0 to 1; text that may have been cut,
   garbled or written in a language you read badly lowers it.
 - corrections block: what people changed in earlier reviews. Where one applies, follow it, put its id into the finding's
@@ -157,6 +157,7 @@ def specialist_prompt(deps: AgentDeps, task: PlannedTask) -> str:
     return _message(
         text,
         [
+            Block("outline", "\n".join(json.dumps({"label": label}, ensure_ascii=False) for label in read.labels)),
             Block("playbook", "\n\n".join(_family_text(family) for family in families)),
             *_intent(deps),
             *_memory(deps, families=set(task.families)),
@@ -165,7 +166,6 @@ def specialist_prompt(deps: AgentDeps, task: PlannedTask) -> str:
                 deps,
                 you=f"{specialist.title}. {specialist.brief}",
                 families=list(task.families),
-                sections_shown=list(read.labels),
             ),
         ],
     )

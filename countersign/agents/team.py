@@ -4,6 +4,7 @@ Errors of the model (`ModelAPIError` and its kinds, `UsageLimitExceeded`, `Unexp
 chain `FallbackExceptionGroup`) pass through unchanged, for the caller to judge which are worth a retry.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ Progress = Callable[[], None]
 OUTPUT_RETRIES = 2
 """How often a model may correct an output; after that what can be mended is, and the rest fails the run."""
 LIMITS = UsageLimits(request_limit=2 + OUTPUT_RETRIES, total_tokens_limit=1_500_000)
-"""Bounds one run: a request, its corrections and one to spare; that many readings of a whole document fit the tokens."""
+"""Bounds one run: a request, its corrections and one to spare; a whole document fits the tokens that often."""
 
 _NODES_BEFORE_WORK = 2
 """The run's graph first names the prompt and the first request; each node after that means something has finished."""
@@ -131,7 +132,8 @@ async def plan(
     deps: AgentDeps, model: Model, *, call_id: str, progress: Progress | None = None
 ) -> tuple[Plan, AgentMetrics]:
     """Which specialists look at what: every focused family in exactly one task, at most one task a specialist."""
-    made, metrics, _ = await _run(plan_agent, prompts.plan_prompt(deps), deps, _Call(model, call_id, progress))
+    prompt = await asyncio.to_thread(prompts.plan_prompt, deps)  # seconds of pattern search when the document is long
+    made, metrics, _ = await _run(plan_agent, prompt, deps, _Call(model, call_id, progress))
     return made, metrics
 
 

@@ -1,0 +1,6 @@
+"""Finding clauses of a playbook's families in a contract, and judging the position each one takes. No network, no model."""
+
+from countersign.clauses.find import ClauseHit, find_clauses
+from countersign.clauses.position import judge_position
+
+__all__ = ["ClauseHit", "find_clauses", "judge_position"]

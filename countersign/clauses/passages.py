@@ -5,6 +5,9 @@ single line break never ends a passage: sentence ends, blank lines and numbered 
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 LONGEST = 1000
@@ -14,6 +17,10 @@ SHORTEST = 70
 WISHED = 500
 """Above this length a sentence is cut at its semicolons and enumerated parts, in characters."""
 
+SENTENCE_WORDS = 6
+"""A short paragraph of so many words that ends like a sentence stands alone."""
+
+_WORD = re.compile(r"\w+")
 _ENUMERATOR = r"\(?(?:\d{1,2}|[a-zA-Z]|[ivxIVX]{1,5})[.)]\s"
 _BREAK = re.compile(
     rf"""
@@ -33,17 +40,53 @@ _ABBREVIATION = re.compile(
 _PART = re.compile(rf";\s+|(?<=[,:])\s+(?={_ENUMERATOR})|(?<=\s)(?=\([a-z]{{1,4}}\)\s)")
 
 
-def _breaks(text: str) -> list[int]:
-    """Offsets at which a sentence or item starts."""
-    starts = [0]
+@dataclass(frozen=True)
+class _Piece:
+    """A sentence, item or heading without the white space around it; `opens` says that a paragraph or item begins."""
+
+    start: int
+    end: int
+    opens: bool
+
+
+def _pieces(text: str) -> list[_Piece]:
+    """The sentences, items and headings of the text, in order."""
+    starts, opens = [0], [True]
     for match in _BREAK.finditer(text):
-        before = text[max(match.start() - 16, 0) : match.start()]
-        gap = match.group()
-        if "\n\n" not in gap and gap.strip(' \t\r\n"”’)]') == "" and _ABBREVIATION.search(before + gap.rstrip()):
-            continue
+        sentence = match["sentence"]
+        if sentence is not None:
+            quotes = len(sentence) - len(sentence.lstrip('"”’)]'))
+            before = text[max(match.start() - 16, 0) : match.start() + quotes]
+            if _ABBREVIATION.search(before):
+                continue
         starts.append(match.end())
-    starts.append(len(text))
-    return starts
+        opens.append(sentence is None)
+    found = []
+    for (left, right), opened in zip(pairwise([*starts, len(text)]), opens, strict=True):
+        piece = text[left:right]
+        if piece.strip():
+            found.append(_Piece(left + len(piece) - len(piece.lstrip()), left + len(piece.rstrip()), opened))
+    return found
+
+
+def _joined(text: str, pieces: Sequence[_Piece]) -> list[tuple[int, int]]:
+    """Short pieces joined: a heading to what follows it, the last words of a paragraph to what they follow."""
+    merged: list[tuple[int, int]] = []
+    held: int | None = None
+    for index, piece in enumerate(pieces):
+        start = piece.start if held is None else held
+        short = piece.end - start < SHORTEST
+        last = index + 1 == len(pieces) or pieces[index + 1].opens
+        if short and held is None and last and not piece.opens and merged and piece.end - merged[-1][0] <= LONGEST:
+            merged[-1] = (merged[-1][0], piece.end)
+        elif short and not (last and len(_WORD.findall(text, start, piece.end)) >= SENTENCE_WORDS and text[piece.end - 1] in ".;"):
+            held = start
+        else:
+            merged.append((start, piece.end))
+            held = None
+    if held is not None:
+        merged.append((held, pieces[-1].end))
+    return merged
 
 
 def _shortened(text: str, start: int, end: int) -> list[tuple[int, int]]:
@@ -59,41 +102,26 @@ def _shortened(text: str, start: int, end: int) -> list[tuple[int, int]]:
             previous = match.end()
     if end - cuts[-1] > WISHED and previous > cuts[-1]:
         cuts.append(previous)
-    cuts.append(end)
-    pieces: list[tuple[int, int]] = []
-    for left, right in pairwise(cuts):
-        while right - left > LONGEST:
-            space = max(text.rfind(" ", left + LONGEST // 2, left + LONGEST), text.rfind("\n", left + LONGEST // 2, left + LONGEST))
-            cut = space + 1 if space > 0 else left + LONGEST
-            pieces.append((left, cut))
-            left = cut  # noqa: PLW2901
-        pieces.append((left, right))
-    return pieces
-
-
-def passages(text: str) -> list[tuple[int, int]]:
-    """(start, end) of every passage in the order of the text; none is empty or overlaps, each has a letter or digit."""
-    merged: list[tuple[int, int]] = []
-    held: int | None = None
-    for left, right in pairwise(_breaks(text)):
-        piece = text[left:right]
-        if not piece.strip():
-            continue
-        start = held if held is not None else left + len(piece) - len(piece.lstrip())
-        end = left + len(piece.rstrip())
-        if end - start < SHORTEST:
-            held = start
-            continue
-        held = None
-        if end - start > WISHED:
-            merged.extend(_shortened(text, start, end))
-        else:
-            merged.append((start, end))
-    if held is not None:
-        merged.extend(_shortened(text, held, len(text.rstrip())))
-    found = []
-    for start, end in merged:
-        piece = text[start:end]
-        if any(character.isalnum() for character in piece):
-            found.append((start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())))
+    found: list[tuple[int, int]] = []
+    for left, right in pairwise([*cuts, end]):
+        at = left
+        while right - at > LONGEST:
+            half = at + LONGEST // 2
+            space = max(text.rfind(" ", half, at + LONGEST), text.rfind("\n", half, at + LONGEST))
+            cut = space + 1 if space > 0 else at + LONGEST
+            found.append((at, cut))
+            at = cut
+        found.append((at, right))
     return found
+
+
+@lru_cache(maxsize=4)
+def passages(text: str) -> tuple[tuple[int, int], ...]:
+    """(start, end) of every passage in the order of the text; none is empty or overlaps, each has a letter or digit."""
+    found = []
+    for whole_start, whole_end in _joined(text, _pieces(text)):
+        for start, end in _shortened(text, whole_start, whole_end):
+            piece = text[start:end]
+            if any(character.isalnum() for character in piece):
+                found.append((start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())))
+    return tuple(found)

@@ -23,31 +23,30 @@ _SCRIPTS: Final[tuple[tuple[str, str], ...]] = (
     ("th", "\u0e00-\u0e7f"),
 )
 _WORDS: Final[dict[str, frozenset[str]]] = {
-    "en": frozenset(
-        "the of and to in any or shall by for be with that this is as such not on from which under it has you i".split()  # noqa: SIM905
-    ),
-    "fr": frozenset(
-        "le la les des et du une dans par pour que qui est aux sur ou au ne pas ce cette il se sont avec ses leur".split()  # noqa: SIM905
-    ),
-    "de": frozenset(
-        "der die das und den des dem von zu mit ist im für auf nicht ein eine einer oder als auch sich werden wird".split()  # noqa: SIM905
-    ),
-    "es": frozenset(
-        "el los las y del por con para una que en se su al lo como no es sus o este esta será entre cualquier".split()  # noqa: SIM905
-    ),
-    "it": frozenset(
-        "il gli di che per non della del dei delle alla con una è sono nel nella dal ai ed essere presente o si".split()  # noqa: SIM905
-    ),
-    "pt": frozenset(
-        "os as da do das dos em por para com não uma que ao pela pelo ou será seu sua este esta e no na à".split()  # noqa: SIM905
-    ),
-    "nl": frozenset(
-        "het een van de en in op te voor met dat zijn niet aan door is of worden wordt deze bij als uit tot".split()  # noqa: SIM905
-    ),
-    "pl": frozenset(
-        "w z na do nie się oraz lub jest przez od dla po przy za jej jego są niniejszej niniejszego umowy i o".split()  # noqa: SIM905
-    ),
-    "sv": frozenset("och att det som en på är av för med till den inte har ett skall eller vid om detta från".split()),  # noqa: SIM905
+    code: frozenset(words.split())
+    for code, words in (
+        (
+            "en",
+            "the of and to in any or shall by for be with that this is as such not on from which under it has you i",
+        ),
+        (
+            "fr",
+            "le la les des et du une dans par pour que qui est aux sur ou au ne pas ce cette il se sont avec ses leur",
+        ),
+        (
+            "de",
+            "der die das und den des dem von zu mit ist im für auf nicht ein eine einer oder als auch sich werden wird",
+        ),
+        ("es", "el los las y del por con para una que en se su al lo como no es sus o este esta será entre cualquier"),
+        (
+            "it",
+            "il gli di che per non della del dei delle alla con una è sono nel nella dal ai ed essere presente o si",
+        ),
+        ("pt", "os as da do das dos em por para com não uma que ao pela pelo ou será seu sua este esta e no na à"),
+        ("nl", "het een van de en in op te voor met dat zijn niet aan door is of worden wordt deze bij als uit tot"),
+        ("pl", "w z na do nie się oraz lub jest przez od dla po przy za jej jego są niniejszej niniejszego umowy i o"),
+        ("sv", "och att det som en på är av för med till den inte har ett skall eller vid om detta från"),
+    )
 }
 _WORD: Final = re.compile(r"[^\W\d_]+")
 

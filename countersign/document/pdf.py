@@ -50,7 +50,8 @@ def read_pdf(data: bytes) -> tuple[str, tuple[Page, ...], tuple[Span, ...]]:
 
     Hidden means: drawn invisibly (unless under a scan, whose text layer always is), white with nothing dark painted
     there, smaller than `TINY_POINTS`, or outside the page. Text covered by later images or drawn in other faint colours
-    is not noticed, nor is white text over an embedded form. Time grows with the number of characters, which is bounded by `MAX_CHARS`.
+    is not noticed, nor is white text over an embedded form. Time grows with the number of characters, which is bounded
+    by `MAX_CHARS`.
 
     Raises:
         DocumentError: the file is encrypted, corrupt, has no pages, too many pages, or no text layer.

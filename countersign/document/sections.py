@@ -23,7 +23,8 @@ _NAMED: Final = re.compile(
     re.IGNORECASE,
 )
 _NUMBERED: Final = re.compile(
-    r"(?P<number>\d{1,2}(?:\.\d{1,2}){0,3}|[IVXL]{1,6}(?=[.)]))(?P<stop>[.):]?)(?P<gap>[ \t\xa0]*)(?P<rest>\S.*|$)"
+    r"(?P<number>\d{1,2}(?:\.\d{1,2}){0,3}|[IVXL]{1,6}(?=[.)])|[A-Z]\.\d{1,2})"
+    r"(?P<stop>[.):]?)(?P<gap>[ \t\xa0]*)(?P<rest>\S.*|$)"
 )
 _INLINE: Final = re.compile(
     r"(?<=[.;:)\]\"”] )(?P<wide> {0,6})"
@@ -37,7 +38,8 @@ _RUN_IN: Final = re.compile(r"(?P<title>[A-Z\"“][^.:;]{1,79}?)(?:[.:]|[ \t]+[-
 _CAPITALS: Final = re.compile(r"[A-Z][A-Z0-9 ,&/'’()\-–—]{3,59}")
 _NOT_CAPITALS: Final = re.compile(
     r"(?:BY|NAME|TITLE|DATE|ITS|AND|BETWEEN|WITH|OF|FOR|THE|OR|IN WITNESS|ATTEST|WITNESS|SIGNED|CONFIDENTIAL$|PAGE)\b"
-    r"|.*\b(?:INC|LLC|L\.?L\.?C|LTD|CORP|CORPORATION|LIMITED|COMPANY|GMBH|AG|PLC|LP|LLP|S\.?A|N\.?A)\W*$"
+    r"|.*\b(?:INC|LLC|L\.?L\.?C|LTD|CORP|GMBH|AG|PLC|LLP)\b"
+    r"|.*\b(?:CORPORATION|LIMITED|COMPANY|LP|S\.?A|N\.?A)\W*$"
 )
 _SCHEDULES: Final = frozenset({"schedule", "exhibit", "annex", "appendix", "attachment", "addendum"})
 _SMALL_WORDS: Final = frozenset(
@@ -56,11 +58,11 @@ class _Heading(NamedTuple):
 def find_sections(text: str) -> tuple[Section, ...]:
     """The sections of a contract, in order, without gap or overlap, from the first character to the last.
 
-    A heading is a line that begins with "1.", "4.2", "ARTICLE IX", "Section 4.2", "Schedule A", or a Markdown `#`, or
-    that is all capitals; in long lines also a numbered title after a sentence. "(a)" is part of its section. What comes
-    before the first heading is the "Preamble". A label that comes twice is told apart by its schedule or article
-    ("Schedule A, 1") or by counting ("1 (2)"). Lines of a table of contents are no headings. An empty text has no
-    sections.
+    A heading is a line that begins with "1.", "4.2", "A.3", "ARTICLE IX", "Section 4.2", "Schedule A", or a Markdown
+    `#`, or that is all capitals; in long lines also a numbered title after a sentence. "(a)" is part of its section.
+    What comes before the first heading is the "Preamble". A label that comes twice is told apart by its schedule or
+    article ("Schedule A, 1") or by counting ("1 (2)"). Lines of a table of contents are no headings. An empty text has
+    no sections.
     """
     if not text:
         return ()
@@ -149,7 +151,7 @@ def _top(heading: _Heading, top: int) -> int:
 def _heading(start: int, line: str, top: int) -> _Heading | None:
     """A heading by its Markdown mark, name or number. `top` is the number of the last top-level section."""
     if match := _MARKDOWN.fullmatch(line):
-        title = match["title"].strip("#*_ \t")
+        title = match["title"].strip("#*_ \t").replace("**", "")
         if not title:
             return None
         return _named(start, title) or _numbered(start, title, top, marked=True) or _titled(start, title)
@@ -186,14 +188,14 @@ def _numbered(start: int, line: str, top: int, *, marked: bool) -> _Heading | No
         or not (rest[0].isupper() or rest[0] in ('"“[_(' if stop else '"“[_'))
     ):
         return None
-    if number[0].isdigit() and not _follows(int(number.partition(".")[0]), top):
+    if number[0].isdigit() and not marked and not _follows(int(number.partition(".")[0]), top):
         return None  # an address, a date, a quantity
     if not stop and not gap:
         return None
     title = _title(rest)
     if not (stop or marked or "." in number) and not (_is_title(rest) and len(rest) < 60):
         return None  # "30 Days after …": a bare number needs a title
-    label = number if number[0].isdigit() else f"Article {number}"
+    label = f"Article {number}" if number.isalpha() else number
     return _Heading(start, label, title, False)
 
 

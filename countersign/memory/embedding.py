@@ -7,7 +7,7 @@ import re
 import struct
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -84,21 +84,11 @@ class MiniLmEmbedder:
     dimensions = DIMENSIONS
 
     def __init__(self, model: Path, tokenizer: Path) -> None:
-        """Load both files. Raises `ModelConfigurationError` when one is not the file that `name` stands for."""
-        import onnxruntime
-        from tokenizers import Tokenizer
-
-        _assert_file(model, MINILM_SHA256)
-        _assert_file(tokenizer, TOKENIZER_SHA256)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        self._tokenizer.enable_truncation(_MAX_TOKENS)
-        self._tokenizer.enable_padding()
+        """Nothing is loaded before the first text: most processes never embed one."""
+        self._model = model
+        self._tokenizer = tokenizer
         self._lock = threading.Lock()
+        self._run: Callable[[Sequence[str]], list[list[float]]] | None = None
 
     @classmethod
     def installed(cls) -> "MiniLmEmbedder | None":
@@ -108,29 +98,47 @@ class MiniLmEmbedder:
         return cls(model, tokenizer) if model and tokenizer and needed else None
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One unit vector per text, in batches of 16."""
+        """One unit vector per text, in batches of 16.
+
+        Raises `ModelConfigurationError` when a file is not the one that `name` stands for.
+        """
         with self._lock:  # one batch at a time: this is one thread's work however many ask
-            return [
-                vector
-                for start in range(0, len(texts), _BATCH)
-                for vector in self._batch(texts[start : start + _BATCH])
-            ]
+            if self._run is None:
+                self._run = _load_minilm(self._model, self._tokenizer)
+            batches = (texts[start : start + _BATCH] for start in range(0, len(texts), _BATCH))
+            return [vector for batch in batches for vector in self._run(batch)]
 
-    def _batch(self, texts: Sequence[str]) -> list[list[float]]:
-        import numpy as np
 
-        encodings = self._tokenizer.encode_batch(list(texts))
+def _load_minilm(model: Path, tokenizer: Path) -> Callable[[Sequence[str]], list[list[float]]]:
+    """A function from a batch of texts to their vectors."""
+    import numpy as np
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    _assert_file(model, MINILM_SHA256)
+    _assert_file(tokenizer, TOKENIZER_SHA256)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    pieces = Tokenizer.from_file(str(tokenizer))
+    pieces.enable_truncation(_MAX_TOKENS)
+    pieces.enable_padding()
+
+    def run(texts: Sequence[str]) -> list[list[float]]:
+        encodings = pieces.encode_batch(list(texts))
         ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
         mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
-        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        (hidden,) = self._session.run(None, feed)
+        (hidden,) = session.run(None, {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)})
         weights = mask[:, :, None].astype(np.float32)
         means = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
-        has_words = [bool(_WORD.search(text)) for text in texts]
         return [
-            normalised(mean.tolist()) if words else [0.0] * DIMENSIONS
-            for mean, words in zip(means, has_words, strict=True)
+            normalised(mean.tolist()) if _WORD.search(text) else [0.0] * DIMENSIONS
+            for text, mean in zip(texts, means, strict=True)
         ]
+
+    return run
 
 
 def default_embedder() -> Embedder:

@@ -17,7 +17,7 @@ _SENTENCE = re.compile(r"(?<=[.;:!?])\s+")
 # Reciprocal rank fusion (Cormack et al. 2009) with their k = 60, over the 50 best of each list. Words are joined by
 # "or": a question rarely has every word of its answer. A distance of 1 or more means: nothing in common.
 _SEARCH = """
-WITH mine AS (
+WITH mine AS NOT MATERIALIZED (
     SELECT passage_id, words FROM knowledge WHERE tenant IS NULL OR tenant = $1
 ), near AS (
     SELECT passage_id, row_number() OVER (ORDER BY distance, passage_id) AS rank FROM (
@@ -33,7 +33,7 @@ WITH mine AS (
 )
 SELECT source, passage, sum(1.0 / (60 + rank))::float8 AS score
 FROM (SELECT * FROM near UNION ALL SELECT * FROM worded) ranked JOIN knowledge USING (passage_id)
-GROUP BY passage_id ORDER BY score DESC, passage_id LIMIT $5
+GROUP BY passage_id, source, passage ORDER BY score DESC, passage_id LIMIT $5
 """
 
 _ADD = """

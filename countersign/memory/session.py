@@ -30,7 +30,8 @@ class SessionMemory:
     """One bounded list per (tenant, user, session). Key names carry a keyed hash of the three and nothing else.
 
     `ttl_s` counts from the last line. Methods raise redis-py's `RedisError` when Redis is away, and `VaultError` when
-    the master key has changed: to the caller both mean that this tier remembers nothing. `redis` must not decode responses.
+    the master key has changed: to the caller both mean that this tier remembers nothing. `redis` must not decode its
+    responses.
     """
 
     def __init__(self, redis: "Redis", vault: Vault, ttl_s: int) -> None:

@@ -52,7 +52,7 @@ class ReviewRequest(Payload):
     session: str | None = Field(default=None, max_length=200)
     document: DocumentRef | None = None
     text: str | None = Field(default=None, max_length=1_500_000)
-    review_id: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]{2,47}$")
+    review_id: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")
 
 
 class ReviewKey(Payload):

@@ -1,7 +1,7 @@
 """Stretches of a text that say something else than they show: encodings, and text that no reader sees.
 
 Every finder is linear and looks at the original text, so its offsets need no map. An `Island` is decoded text to be
-screened like any other; what it decodes to matters, not that it is encoded: hashes and drawings in base64 are no attack.
+screened like any other: what it decodes to matters, not that it is encoded. A picture in base64 is no attack.
 """
 
 import base64
@@ -11,10 +11,8 @@ import html
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-_MAX_DEPTH = 2
-"""An encoding inside an encoding is undone; deeper nesting is nothing a model would follow either."""
 _MAX_LINE = 600
 _READABLE = 0.9
 
@@ -30,18 +28,15 @@ class Island:
 
 
 def islands(text: str) -> list[Island]:
-    """Everything in `text` that decodes to readable text, encodings inside encodings included."""
+    """Everything in `text` that decodes to readable text, one encoding inside another included."""
     found = []
     for island in _decoded(text):
         found.append(island)
-        inner = island.text
-        for _ in range(_MAX_DEPTH - 1):
-            for deeper in _decoded(inner):
-                found.append(Island(deeper.text, island.start, island.end, deeper.encoding))
+        found += [replace(island, text=deeper.text, encoding=deeper.encoding) for deeper in _decoded(island.text)]
     return found
 
 
-_COMMENT = re.compile(r"<!--(?:(?!-->)[\s\S]){1,4000}-->|\[//\]: # \([^)\n]{1,2000}\)")
+_COMMENTS = (("<!--", "-->"), ("[//]: # (", ")\n"))
 _INVISIBLE_STYLE = re.compile(
     r"<(\w{1,10})\s[^<>]{0,200}?(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*[01](?:px|pt)?\b"
     r"|opacity\s*:\s*0(?:\.0+)?\b|color\s*:\s*(?:white\b|#fff))[^<>]{0,200}>[^<]{1,4000}</",
@@ -51,9 +46,20 @@ _INVISIBLE_STYLE = re.compile(
 
 def hidden_stretches(text: str) -> list[tuple[int, int]]:
     """Stretches that a rendered page would not show: HTML and Markdown comments, invisible styles."""
-    if "<" not in text and "[//]" not in text:
-        return []
-    return [match.span() for pattern in (_COMMENT, _INVISIBLE_STYLE) for match in pattern.finditer(text)]
+    found = [stretch for opening, closing in _COMMENTS for stretch in _between(text, opening, closing)]
+    if "style" in text:
+        found += [match.span() for match in _INVISIBLE_STYLE.finditer(text)]
+    return found
+
+
+def _between(text: str, opening: str, closing: str) -> Iterator[tuple[int, int]]:
+    start = text.find(opening)
+    while start >= 0:
+        end = text.find(closing, start + len(opening))
+        if end < 0:
+            return
+        yield start, end + len(closing)
+        start = text.find(opening, end)
 
 
 def _decoded(text: str) -> Iterator[Island]:
@@ -61,13 +67,20 @@ def _decoded(text: str) -> Iterator[Island]:
         for match in pattern.finditer(text):
             plain = decode(match.group())
             if plain is not None and _readable(plain):
-                yield Island(plain, match.start(), match.end(), encoding)
-    yield from _lines(text, "rot13", _ROT13_WORDS, lambda line: codecs.encode(line, "rot13"))
-    yield from _lines(text, "reversed", _REVERSED_WORDS, lambda line: line[::-1])
+                yield Island(plain, match.start(), match.start() + len(match.group().rstrip()), encoding)
+    if "%" in text:
+        yield from _lines(text, "percent", _PERCENT, urllib.parse.unquote_plus)
+    lowered, unleeted = text.lower(), text.translate(_LEETSPEAK)
+    if any(unleeted.lower().count(word) > lowered.count(word) for word in _LEET_WORDS):
+        yield from _lines(unleeted, "leetspeak", re.compile("|".join(_LEET_WORDS), re.IGNORECASE), str)
+    for encoding, words, decode in _CIPHERS:
+        if any(word in lowered for word in words):
+            pattern = re.compile("|".join(words), re.IGNORECASE)
+            yield from _lines(text, encoding, pattern, decode)
 
 
 def _lines(text: str, encoding: str, words: re.Pattern[str], decode: Callable[[str], str]) -> Iterator[Island]:
-    """Decode each line that shows one of `words`, which are the cue words as the encoding writes them."""
+    """Decode each line that shows one of `words`: the traces that the encoding leaves."""
     done = 0
     for match in words.finditer(text):
         if match.start() < done:
@@ -79,8 +92,8 @@ def _lines(text: str, encoding: str, words: re.Pattern[str], decode: Callable[[s
 
 
 def _readable(plain: str) -> bool:
-    shown = sum(character.isalpha() or character in " .,:;'\"!?-_/@\n" for character in plain)
-    return len(plain) >= 8 and shown >= _READABLE * len(plain)
+    """Whether it is text at all: what a key or a picture decodes to is mostly not."""
+    return len(plain) >= 8 and sum(c.isprintable() or c.isspace() for c in plain) >= _READABLE * len(plain)
 
 
 def _utf8(raw: bytes) -> str | None:
@@ -136,11 +149,24 @@ _ENCODINGS: tuple[tuple[str, re.Pattern[str], Callable[[str], str | None]], ...]
     ("base32", re.compile(r"(?<!\w)[A-Z2-7]{32,}={0,6}"), _base32),
     ("hexadecimal", re.compile(r"(?<!\w)(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s:,]?){16,}"), _hexadecimal),
     ("binary", re.compile(r"(?<!\w)(?:[01]{8}[\s,]{0,2}){8,}"), _binary),
-    ("percent", re.compile(r"[\w.%+,-]*(?:%[0-9a-fA-F]{2}[\w.+,-]*){3,}"), lambda s: urllib.parse.unquote_plus(s)),
     ("entities", re.compile(r"(?:&#x?[0-9a-fA-F]{2,6};\s?){4,}"), html.unescape),
     ("spaced letters", re.compile(r"(?<![^\s\"'(])(?:[^\W\d_](?:[ .*_|/-]{1,4}|\n)){8,}[^\W\d_](?!\w)"), _letters),
     ("tag characters", re.compile("[\U000e0020-\U000e007e]{8,}"), _smuggled),
     ("right-to-left override", re.compile("\u202e[^\u202c\n]{8,2000}\u202c?"), _mirrored),
 )
-_ROT13_WORDS = re.compile(r"\b(?:vafgehpgvba|vtaber|cebzcg|qvfertneq|bireevqr|erivrjre|nffvfgnag|nccebir)", re.I)
-_REVERSED_WORDS = re.compile(r"(?:snoitcurtsni|erongi|tpmorp|dragersid|edirrevo|evorppa)\b", re.I)
+_PERCENT = re.compile(r"%[0-9a-fA-F]{2}[\w.+,-]{0,40}%[0-9a-fA-F]{2}")
+_LEETSPEAK = str.maketrans("01345@$", "oieasas")
+_LEET_WORDS = ("ignor", "instruct", "disregard", "overrid", "prompt", "previous", "approv", "assistant")
+_CIPHERS: tuple[tuple[str, tuple[str, ...], Callable[[str], str]], ...] = (
+    (
+        "rot13",
+        ("vafgehpgvba", "vtaber", "cebzcg", "qvfertneq", "bireevqr", "erivrjre", "nffvfgnag", "nccebir"),
+        lambda line: codecs.encode(line, "rot13"),
+    ),
+    (
+        "reversed",
+        ("snoitcurtsni", "erongi", "tpmorp", "dragersid", "edirrevo", "evorppa"),
+        lambda line: line[::-1],
+    ),
+)
+"""Cue words as a cipher writes them, and how to undo it."""

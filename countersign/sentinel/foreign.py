@@ -3,17 +3,27 @@
 import re
 
 _FUNCTION_WORDS = frozenset(
-    "the of and to or by for with any are were shall will may not that this such from all its it has have if you your "
-    "which who their each per other under our we does can my his her".split()
+    re.findall(
+        r"\w+",
+        """
+        the of and to or by for with any are were shall will may not that this such from all its it has have if you your
+        which who their each per other under our we does can my his her at until than more between within without
+        including these those but been before after during there up out over where when only also one means date days
+        party parties agreement section services product products company time year terms information rights use used
+        made
+        """,
+    )
 )
-"""Without those that other languages share ("a", "an", "as", "in", "is", "do", "no")."""
-_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+"""And words that contracts are full of, without those that other languages share: a, an, as, in, is, do, no."""
+_WORD = re.compile(r"(?<!\S)'?[^\W\d_]+(?:['’-][^\W\d_]+)*[,']?(?!\S)")
 _SENTENCE = re.compile(r"(?:[^.;:!?\n(){}\[\]|\"]|\n(?!\s*\n))+")
 _MIN_WORDS = 11
 _ENGLISH = 0.2
 """Share of function words from which a text counts as English; contracts have 0.3 to 0.45."""
 _LOWER = 0.75
 """Share of words in small letters that makes a sentence, not a heading, a list of names or a table."""
+_COMMAS = 0.15
+"""Commas a word above which it is an enumeration."""
 
 
 def foreign_passages(text: str) -> list[tuple[int, int]]:
@@ -30,6 +40,8 @@ def foreign_passages(text: str) -> list[tuple[int, int]]:
         if len(sentence) < 4 * _MIN_WORDS or not _FUNCTION_WORDS.isdisjoint(sentence.lower().split()):
             continue
         tokens = _WORD.findall(sentence)
-        if len(tokens) >= _MIN_WORDS and sum(token.islower() for token in tokens) >= _LOWER * len(sentence.split()):
+        small = sum(token.islower() and len(token) > 1 for token in tokens)
+        enumerated = sentence.count(",") > _COMMAS * len(tokens)
+        if len(tokens) >= _MIN_WORDS and small >= _LOWER * len(sentence.split()) and not enumerated:
             found.append(match.span())
     return found

@@ -20,7 +20,7 @@ _LOOK_ALIKES = {
     **dict(zip("авеёзікмнорстухѕјһԁԛԝӏьгп", "abeезikmhopctyxsjhdqwlbrn", strict=True)),
     **dict(zip("αβγδεηικμνορστυχωϲϳ", "abydenikuvopotuxwcj", strict=True)),
     **dict(zip("ıɑɡɩʟɴʀᴀᴄᴅᴇᴊᴋᴍᴏᴘᴛᴜᴠᴡᴢ", "iagilnracdejkmoptuvwz", strict=True)),
-    **dict(zip("‘’‚‛′“”„‟″«»‐‑‒–—―−⁄∕", "'''''\"\"\"\"\"\"\"-------//", strict=True)),
+    **dict(zip("‘’‚‛′“”„‟″«»‐‑‒–—―−⁄∕", '\'\'\'\'\'"""""""-------//', strict=True)),
     "ѐ": "e",
     "ø": "o",
     "ł": "l",

@@ -1,14 +1,15 @@
 """The sentinel: instruction and document in, a risk score with explained signals out. Pure and linear in the text."""
 
-from collections.abc import Iterable
 from bisect import bisect_right
+from collections.abc import Iterable
 
 from countersign.document.model import DocumentText
 from countersign.review.payloads import Screening, Signal
 from countersign.sentinel.disguises import hidden_stretches, islands
 from countersign.sentinel.foreign import foreign_passages
 from countersign.sentinel.normalise import fold
-from countersign.sentinel.signals import CONCEALED, FOREIGN, HIDDEN_ORDER, Hit, Kind, find
+from countersign.sentinel.rule import Kind
+from countersign.sentinel.signals import CONCEALED, FOREIGN, HIDDEN_ORDER, Hit, find
 from countersign.words import Channel, RiskBand
 
 ELEVATED_FROM = 0.3
@@ -55,9 +56,9 @@ def _hits(text: str, channel: Channel, hidden: tuple[tuple[int, int], ...]) -> l
     view = fold(text)
     hits = list(find(view, channel))
     for island in islands(text):
-        decoded = [Hit(hit.rule, island.start, island.end, hit.score) for hit in find(fold(island.text), channel)]
-        if decoded:
-            hits += decoded
+        rules = {hit.rule.name: hit.rule for hit in find(fold(island.text), channel)}
+        if rules:
+            hits += [Hit(rule, island.start, island.end, rule.weight(channel)) for rule in rules.values()]
             hits.append(Hit(CONCEALED, island.start, island.end, CONCEALED.weight(channel), island.encoding))
     if FOREIGN.weight(channel):
         hits += [Hit(FOREIGN, start, end, FOREIGN.weight(channel)) for start, end in foreign_passages(text)]

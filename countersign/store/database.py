@@ -116,7 +116,13 @@ class Database:
         server = server_of(url)
         try:
             pool = await asyncpg.create_pool(
-                url, min_size=1, max_size=max_size, init=_prepare, timeout=_CONNECT_S, command_timeout=_COMMAND_S
+                url,
+                min_size=1,
+                max_size=max_size,
+                init=_prepare,
+                timeout=_CONNECT_S,
+                command_timeout=_COMMAND_S,
+                server_settings={"application_name": "countersign"},
             )
         except (*_SERVER_AWAY, *_NOT_LET_IN) as error:
             # `from None`: a driver's message may quote the URL.
@@ -137,7 +143,7 @@ class Database:
                 try:
                     yield connection
                 except asyncpg.InterfaceError as error:
-                    if connection.is_closed():
+                    if _is_lost(connection):
                         raise _away(self._server, error) from None
                     raise
         except (*_SERVER_AWAY, *_NOT_LET_IN) as error:
@@ -206,6 +212,14 @@ class Database:
                     "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)", migration.name, migration.checksum
                 )
         return tuple(migration.name for migration in missing)
+
+
+def _is_lost(connection: asyncpg.Connection) -> bool:
+    try:
+        lost: bool = connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool has taken it back already, as it does with a dead one
+        return True
+    return lost
 
 
 async def _applied(connection: asyncpg.Connection) -> dict[str, str]:

@@ -74,7 +74,8 @@ def hash_of(row: TrailRow) -> str:
 def verify_chain(rows: Sequence[TrailRow]) -> TrailCheck:
     """Check one workflow's rows, given in order: numbered without gaps from 1, each hash right and linked to the last.
 
-    A chain cannot tell that its newest rows are missing; compare `rows` with what the workflow's history says.
+    A chain alone cannot tell that its newest rows are missing, or that someone made it all anew from a changed row on:
+    against that, compare it with the workflow's history or with an earlier export.
     """
     previous, expected = GENESIS, FIRST_SEQUENCE
     for row in rows:

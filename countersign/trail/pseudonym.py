@@ -2,9 +2,7 @@
 
 import hashlib
 import hmac
-from typing import Literal
 
-Kind = Literal["user", "tenant", "reviewer"]
 _HEX = 32
 
 
@@ -21,9 +19,10 @@ class Pseudonyms:
         self._prefix = f"p{version}:"
 
     def of(self, kind: str, value: str) -> str:
-        """`"p1:"` and 32 hex digits. The same value under two kinds gives two unrelated pseudonyms.
+        """`"p1:"` and 32 hex digits. Kinds are "user", "tenant" and "reviewer".
 
-        Case and surrounding space do not matter, as they do not matter when the desk compares two people.
+        The same value under two kinds gives two unrelated pseudonyms. Case and surrounding space do
+        not matter, as they do not when the desk compares two people.
         """
         message = kind.encode() + b"\0" + value.strip().casefold().encode()
         return self._prefix + hmac.new(self._key, message, hashlib.sha256).hexdigest()[:_HEX]

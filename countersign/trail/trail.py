@@ -18,13 +18,14 @@ _INSERT = """
 INSERT INTO audit_trails (workflow_id, sequence, tenant, review_id, stage, event, user_hash, input_hash, actor_hash,
                           facts, created_at, expires_at, prev_hash, row_hash)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-ON CONFLICT (workflow_id, sequence) DO NOTHING
+ON CONFLICT (workflow_id, sequence) DO NOTHING RETURNING true
 """
 
 # Whole workflows only: a chain that lost its beginning could not be verified any more.
 _PURGE = """
-DELETE FROM audit_trails WHERE workflow_id IN (
-    SELECT workflow_id FROM audit_trails GROUP BY workflow_id HAVING max(expires_at) <= least($1, clock_timestamp())
+DELETE FROM audit_trails gone
+WHERE expires_at <= least($1, now()) AND NOT EXISTS (
+    SELECT FROM audit_trails kept WHERE kept.workflow_id = gone.workflow_id AND kept.expires_at > least($1, now())
 )
 """
 
@@ -68,7 +69,9 @@ class AuditTrail:
         row = self._row(key, entry, user_hash, input_hash, previous.row_hash if previous else GENESIS)
         stored = found.get(entry.sequence)
         if stored is None:
-            await self._db.execute(_INSERT, *(getattr(row, name) for name in _COLUMNS))
+            if await self._db.fetchrow(_INSERT, *(getattr(row, name) for name in _COLUMNS)):
+                return
+            # Another attempt was quicker, or this one was repeated on a fresh connection after it had succeeded.
             (stored,) = await self._rows(key.workflow_id, entry.sequence, entry.sequence)
         if not _same_event(stored, row):
             raise TrailConflict(
@@ -85,7 +88,7 @@ class AuditTrail:
         return verify_chain(await self.rows(workflow_id))
 
     async def purge_expired(self, now: datetime) -> int:
-        """Delete the trails whose every row has expired, by `now` and by the database's clock; returns the rows gone."""
+        """Delete the trails whose every row has expired, by `now` and the database's clock; returns the rows gone."""
         async with self._db.transaction() as connection:
             await connection.execute("SELECT set_config('countersign.purge_before', $1, true)", now.isoformat())
             tag: str = await connection.execute(_PURGE, now)

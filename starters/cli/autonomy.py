@@ -22,8 +22,8 @@ def autonomy_command() -> None:
 @json_option
 def show(tenant: str | None, as_json: bool) -> None:
     """Show every cell with its level and the evidence so far. A cell that is not listed is supervised."""
-    from starters.cli.render import cells_table
     from starters.cli.render import show as show_table
+    from starters.cli.tables import cells_table
 
     rows = with_client(lambda client: client.cells(tenant))
     if as_json:

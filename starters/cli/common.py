@@ -71,7 +71,7 @@ class CommandError(click.ClickException):
         super().__init__(str(error))
         self.error = error
         self.as_json = as_json
-        self.exit_code = exit_code_of(error)
+        self.exit_code = exit_code_of(error)  # type: ignore[misc]  # click itself reads it from the instance
 
     def show(self, file: IO[Any] | None = None) -> None:
         show_error(self.error, as_json=self.as_json)

@@ -15,7 +15,7 @@ _LIST = TypeAdapter(tuple[Edit, ...])
 
 
 def parse_edit(text: str, number: int = 1) -> Edit:
-    """One `--edit`, the `number`th of them. Raises InvalidRequest that names the edit and what is wrong, not its text."""
+    """One `--edit`, the `number`th of them. Raises InvalidRequest that names the edit, not its text."""
     where = f"--edit {number}"
     target, _, rest = text.partition(":")
     target = target.strip()

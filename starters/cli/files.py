@@ -1,9 +1,8 @@
 """Files named on the command line, read with their limits. `-` is standard input."""
 
 import stat
+import sys
 from pathlib import Path
-
-import click
 
 from countersign.errors import CountersignError, DocumentError, InvalidRequest
 
@@ -17,10 +16,7 @@ def read_bounded(name: str, max_bytes: int) -> bytes:
         InvalidRequest: missing, a folder, unreadable or empty.
         DocumentError: too large.
     """
-    if name == STDIN:
-        data: bytes = click.get_binary_stream("stdin").read(max_bytes + 1)
-    else:
-        data = _read_path(name, max_bytes)
+    data = sys.stdin.buffer.read(max_bytes + 1) if name == STDIN else _read_path(name, max_bytes)
     if not data:
         raise InvalidRequest(f"{name}: is empty", remedy="Give a file with something in it")
     if len(data) > max_bytes:

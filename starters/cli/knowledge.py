@@ -48,7 +48,7 @@ def add(files: tuple[str, ...], tenant: str | None, shared: bool, as_json: bool)
 
 
 def _text_of(file: str, max_bytes: int) -> str:
-    """The text of a file, read as a document under review is. Raises InvalidRequest or DocumentError naming the file."""
+    """The text of a file, read as a document under review is. Errors name the file."""
     from countersign.document.read import read_document, sniff
 
     data = read_bounded(file, max_bytes)
@@ -65,7 +65,8 @@ def _text_of(file: str, max_bytes: int) -> str:
 @json_option
 def search(query: str, tenant: str | None, limit: int, as_json: bool) -> None:
     """Find the passages nearest to QUERY, among the tenant's own and the shared ones."""
-    from starters.cli.render import hits_table, show
+    from starters.cli.render import show
+    from starters.cli.tables import hits_table
 
     async def look(client: "ReviewClient") -> "tuple[KnowledgeHit, ...]":
         return await client.search_knowledge(tenant or client.settings.tenant, query, limit)

@@ -59,7 +59,8 @@ def sums(rows: "Sequence[CostRow]") -> dict[str, int]:
 @json_option
 def trail_command(review_id: str, tenant: str | None, as_json: bool) -> None:
     """Show a review's audit trail and verify its chain of hashes; exits with 1 when it does not hold."""
-    from starters.cli.render import show, trail_view
+    from starters.cli.render import show
+    from starters.cli.tables import trail_view
 
     async def look(client: "ReviewClient") -> "tuple[tuple[TrailRow, ...], TrailCheck]":
         return await client.trail(tenant or client.settings.tenant, review_id)
@@ -82,7 +83,8 @@ def trail_command(review_id: str, tenant: str | None, as_json: bool) -> None:
 @json_option
 def costs_command(tenant: str | None, since: str | None, as_json: bool) -> None:
     """Show tokens and money by tenant, agent and model. Money in JSON is integer micro-dollars."""
-    from starters.cli.render import costs_table, show
+    from starters.cli.render import show
+    from starters.cli.tables import costs_table
 
     start = parse_since(since, datetime.now(UTC)) if since is not None else None
     rows = with_client(lambda client: client.costs(tenant=tenant, since=start))

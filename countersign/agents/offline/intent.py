@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Literal
 
 from countersign.agents.offline.request import Prompt
+from countersign.document.language import detect_language
 from countersign.playbook.model import Family
 from countersign.review.payloads import Intent
 
@@ -33,6 +34,10 @@ _TYPES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("hosting", r"hosting agreement"),
         ("outsourcing", r"outsourcing agreement"),
         ("collaboration", r"(?:collaboration|co-?operation|strategic alliance|development) agreement"),
+        ("co_branding", r"co-?branding"),
+        ("affiliate", r"affiliate agreement"),
+        ("transportation", r"(?:transportation|carriage|freight|gathering) (?:services? )?agreement"),
+        ("non_compete", r"non-?compet\w+(?: and non-?solicit\w+)? agreement"),
         ("loan", r"loan agreement|credit agreement|promissory note"),
         ("services", r"services? agreement|statement of work|terms of service"),
     )
@@ -62,19 +67,15 @@ _QUESTION = re.compile(
 )
 _SUMMARY = re.compile(r"\bsummar(?:y|i[sz]e)|\boverview\b|\bin short\b", re.IGNORECASE)
 _LIMITS = re.compile(
-    r"\b(?:only|just|focus(?:s?ing)?|concentrat\w+|limited? to|regarding|concerning|about|with (?:regard|respect) to)\b",
+    r"\b(?:only|just|focus(?:s?ing)?|concentrat\w+|limited? to|regarding|concerning|about|with (?:regard|respect) to)"
+    r"\b",
     re.IGNORECASE,
 )
-_COMMON = _set("a an and any at by clause clauses contract for from in of on or other our the their this to with")
-_STOPWORDS = {
-    "en": _set("the of and to in or any shall this that by for be with party"),
-    "de": _set("der die das und von zu den des mit ist im für eine nicht oder"),
-    "fr": _set("le la les et de des du une dans pour par est sur ou que"),
-    "es": _set("el la los las y de del en una por para que con se o"),
-    "it": _set("il la le di e del della che in per una con al dei o"),
-    "nl": _set("de het een van en in op te dat voor met is zijn niet of"),
-    "pt": _set("o a os as de do da em e para que com uma por ou"),
-}
+_COMMON = _set(
+    "a about agreement an and any are as at be by can clause clauses contract do does for from how i in is it its "
+    "me my of on only or other our party parties review say that the their this to us we what when where which who with"
+)
+_STEM = 6
 
 
 def intent_answer(prompt: Prompt) -> Intent:
@@ -85,7 +86,7 @@ def intent_answer(prompt: Prompt) -> Intent:
         contract_type=contract_type(opening),
         our_side=our_side(ask, opening) or prompt.profile.get("our_side", "unknown"),
         focus=focus(ask, prompt.families),
-        language=language(opening),
+        language=detect_language(opening),
     )
 
 
@@ -122,37 +123,22 @@ def our_side(ask: str, opening: str) -> str:
 
 
 def focus(ask: str, families: tuple[Family, ...]) -> tuple[str, ...]:
-    """Keys of the families the ask limits the review to; empty unless it is a question or says "only", "about", …."""
+    """Keys of the families the ask limits the review to; empty unless it is a question or says "only", "about", ….
+
+    One shared word is enough: a focus that is too wide costs time, one that is too narrow hides clauses.
+    """
     if task_of(ask) != "question" and not _LIMITS.search(ask):
         return ()
-    titles = {family.key: _words(f"{family.title} {family.key.replace('_', ' ')}") for family in families}
-    spread = Counter(word for words in titles.values() for word in words)
-    asked = _words(ask)
+    asked = _stems(ask)
     return tuple(
         family.key
         for family in families
-        if _share(titles[family.key], asked, spread) >= 0.5
+        if asked & _stems(f"{family.title} {family.key.replace('_', ' ')}")
         or any(re.search(cue, ask, re.IGNORECASE) for cue in family.cues)
     )
 
 
-def language(text: str) -> str:
-    """ISO 639-1 code by the commonest small words; "en" when there are too few words to tell."""
-    counts = Counter(re.findall(r"[^\W\d_]+", text.lower()))
-    scores = {code: sum(counts[word] for word in words) for code, words in _STOPWORDS.items()}
-    best = max(scores, key=lambda code: scores[code])
-    return best if scores[best] > scores["en"] else "en"
-
-
-def _words(text: str) -> frozenset[str]:
-    """The words of a title or ask that carry meaning, without plural endings."""
-    words = re.findall(r"[a-z]+", text.lower())
-    return frozenset(
-        word[:-1] if len(word) > 4 and word.endswith("s") else word for word in words if word not in _COMMON
-    )
-
-
-def _share(title: frozenset[str], asked: frozenset[str], spread: Counter[str]) -> float:
-    """How much of the title the ask names, in [0, 1]; a word that many titles share counts for less."""
-    total = sum(1 / spread[word] for word in title)
-    return sum(1 / spread[word] for word in title & asked) / total if total else 0.0
+def _stems(text: str) -> frozenset[str]:
+    """The beginnings of the words that carry meaning, so that "terminate" meets "termination"."""
+    words = (word.removesuffix("s") for word in re.findall(r"[a-z]+", text.lower()) if word not in _COMMON)
+    return frozenset(word[:_STEM] for word in words if len(word) > 1)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from countersign import clauses
 from countersign.agents.offline.facts import facts
 from countersign.agents.offline.request import Prompt
 from countersign.agents.outputs import SpecialistFindings
 from countersign.agents.prompts import WHOLE, severity_at_fallback
+from countersign.clauses import ClauseHit, find_clauses, judge_position
 from countersign.playbook.model import Family
 from countersign.review.payloads import Correction, DraftFinding
 from countersign.words import Position, Severity
@@ -38,7 +38,7 @@ class _Clause:
 def findings_answer(prompt: Prompt) -> SpecialistFindings:
     """One finding for each family found, one for each required family that is absent."""
     hits = _hits(prompt.texts, prompt.families)
-    searched = tuple(prompt.task.get("sections_shown", ())) or (WHOLE,)
+    searched = tuple(row["label"] for row in prompt.outline) or (WHOLE,)
     findings = []
     for family in prompt.families:
         passages = [_clause(quote, score, family) for quote, score in hits.get(family.key, ())]
@@ -98,8 +98,8 @@ def _hits(texts: Sequence[str], families: Sequence[Family]) -> dict[str, list[tu
     """Family key to (quote, score), best first. A quote never reaches over from one shown section into the next."""
     joined = _JOIN.join(texts)
     ends = list(accumulate(len(text) + len(_JOIN) for text in texts))
-    best: dict[str, list[clauses.ClauseHit]] = {}
-    for hit in clauses.find_clauses(joined, families):
+    best: dict[str, list[ClauseHit]] = {}
+    for hit in find_clauses(joined, families):
         best.setdefault(hit.family, []).append(hit)
     quotes: dict[str, list[tuple[str, float]]] = {}
     for key, found in best.items():
@@ -121,7 +121,7 @@ def _shortened(quote: str) -> str:
 
 
 def _clause(quote: str, score: float, family: Family) -> _Clause:
-    position, margin = clauses.judge_position(quote, family)
+    position, margin = judge_position(quote, family)
     return _Clause(quote=quote, score=score, position=position, margin=max(0.0, min(1.0, margin)))
 
 
@@ -134,10 +134,10 @@ def _present(family: Family, passages: Sequence[_Clause]) -> DraftFinding:
     }
     if deciding.position in stances:
         stance = stances[deciding.position].text.strip().rstrip(".")
-        says = f"the clause stands at the {deciding.position.replace('_', '-')} position: {stance}."
+        says = f"the clause reads like the playbook's {deciding.position.replace('_', '-')} position: {stance}."
     else:
         says = f"a clause is there, but it shows none of the playbook's positions; read it to answer: {family.question}"
-    stated = facts(" ".join(clause.quote for clause in passages))
+    stated = facts(deciding.quote)
     statement = f"{family.title}: {says}" + (f" It states: {'; '.join(stated)}." if stated else "")
     certainty = 0.6 if deciding.position is Position.UNCLEAR else 0.75 + 0.25 * deciding.margin
     return DraftFinding(

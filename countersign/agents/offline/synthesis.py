@@ -19,6 +19,7 @@ NOTHING_FOUND = 0.3
 FOREIGN = 0.5
 """Confidence is at most this for a document that is not in English, which the clause finder reads."""
 _REVIEW_BELOW = 0.8
+_KINDS = {"nda": "non-disclosure agreement", "msa": "master agreement", "lease": "lease", "other": "not recognised"}
 _NAMED = 6
 """How many risks the summary names one by one."""
 
@@ -78,11 +79,13 @@ def confidence(rows: Sequence[Row], opposed: int, language: str) -> float:
 
 
 def _summary(rows: Sequence[Row], intent: Intent, opposed: Sequence[str], families: Sequence[str]) -> str:
-    kind = "contract" if intent.contract_type == "other" else f"contract of the kind {intent.contract_type!r}"
-    side = "" if intent.our_side == "unknown" else f"; we are the {intent.our_side}"
-    paragraphs = [f"This is a {kind}{side}. {_counts(rows, len(families))}"]
+    kind = _KINDS.get(intent.contract_type, f"{intent.contract_type.replace('_', ' ')} agreement")
+    side = "" if intent.our_side == "unknown" else f" We are the {intent.our_side}."
+    paragraphs = [f"Kind of contract: {kind}.{side} {_counts(rows, len(families))}"]
     risks = sorted(
-        (row for row in rows if row.severity.rank >= Severity.MEDIUM.rank), key=lambda row: (-row.severity.rank, row.id)
+        (row for row in rows if row.severity.rank >= Severity.MEDIUM.rank),
+        key=lambda row: row.severity.rank,
+        reverse=True,
     )
     if risks:
         paragraphs.append("\n".join(_line(row) for row in risks[:_NAMED]))

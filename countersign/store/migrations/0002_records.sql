@@ -9,7 +9,7 @@ $$;
 
 CREATE TABLE audit_trails (
     workflow_id text        NOT NULL,
-    sequence    integer     NOT NULL CHECK (sequence >= 0),
+    sequence    integer     NOT NULL CHECK (sequence >= 1),
     tenant      text        NOT NULL,
     review_id   text        NOT NULL,
     stage       text        NOT NULL,

@@ -1,0 +1,87 @@
+"""The clause finder: passages of a contract that hold the clauses a playbook asks for, with probabilities.
+
+Families that `weights.npz` was trained for are scored by it and by the playbook's cues together; others by cues alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from countersign.clauses import weights as trained
+from countersign.clauses.cues import cue_counts
+from countersign.clauses.features import features
+from countersign.clauses.passages import passages
+from countersign.clauses.position import compiled, plain
+from countersign.playbook.model import Family
+
+MOST_HITS = 5
+"""At most so many hits a family."""
+CUE_SCORES = (0.0, 0.55, 0.7, 0.8)
+"""Score by number of cues that match, for a family without weights: a grade, not measured like a trained one's."""
+_SIGN_BONUS = 0.1
+"""Added where one of the family's signs of a position matches too: the passage is likely to be the operative clause."""
+
+
+@dataclass(frozen=True)
+class ClauseHit:
+    """A passage that holds a clause of the family: `text[start:end]`, and in [0, 1] how likely it does."""
+
+    family: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What every family's search shares: passages, the same made plain, and (passages, F) margins."""
+
+    spans: tuple[tuple[int, int], ...]
+    plain_texts: tuple[str, ...]
+    margins: NDArray[np.float32]
+
+
+@lru_cache(maxsize=4)
+def _read(text: str) -> _Reading:
+    spans = tuple(passages(text))
+    pieces = [text[start:end] for start, end in spans]
+    rows, hashes = features(pieces)
+    margins = trained.margins(trained.committed(), rows, hashes, len(spans))
+    return _Reading(spans=spans, plain_texts=tuple(plain(piece) for piece in pieces), margins=margins)
+
+
+def find_clauses(text: str, families: Sequence[Family]) -> tuple[ClauseHit, ...]:
+    """The hits of all families in the order of `families`, each family's best first, at most `MOST_HITS` of one.
+
+    A family is in the contract, as far as can be told, exactly when it has a hit: only passages that reach the family's
+    threshold are returned. Hits are whole passages of at most 1,000 characters. The same text and families always give
+    the same hits.
+    """
+    reading = _read(text)
+    if not reading.spans:
+        return ()
+    hits: list[ClauseHit] = []
+    for family in families:
+        scores, threshold = _scores(reading, family)
+        best = sorted(np.flatnonzero(scores >= threshold), key=lambda index: (-scores[index], index))[:MOST_HITS]
+        hits.extend(ClauseHit(family.key, *reading.spans[index], round(float(scores[index]), 4)) for index in best)
+    return tuple(hits)
+
+
+def _scores(reading: _Reading, family: Family) -> tuple[NDArray[np.float32], float]:
+    """The (passages,) scores of one family, and the score from which a passage counts."""
+    cues = cue_counts(reading.plain_texts, family)
+    model = trained.committed()
+    column = model.column(family.key)
+    if column is not None:
+        logits = trained.passage_logits(reading.margins[:, column], cues > 0, model.passage[column])
+        return trained.document_probabilities(logits, model.document[column]), float(model.threshold[column])
+    scores = np.array(CUE_SCORES, dtype=np.float32)[np.minimum(cues, len(CUE_SCORES) - 1)]
+    signs = [sign for stance in (family.preferred, family.fallback, family.walk_away) for sign in stance.signs]
+    for index in np.flatnonzero(cues):
+        if any(compiled(sign).search(reading.plain_texts[index]) for sign in signs):
+            scores[index] += _SIGN_BONUS
+    return scores, CUE_SCORES[1]

@@ -1,0 +1,230 @@
+"""`dev`, `worker`, `doctor`, `settings`: the servers and processes that reviews run on."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from starters.cli.common import Command, emit, emit_rows, json_option, load_settings
+
+if TYPE_CHECKING:
+    from countersign.settings import Settings
+    from workers.embedded import EmbeddedStack
+
+QUEUES = ("reviews", "agents")
+
+
+@click.command("dev", cls=Command)
+@click.option("--no-worker", is_flag=True, help="Servers only; run `countersign worker` yourself.")
+@click.option("--ui-port", type=click.IntRange(1024, 65535), help="Port of the Temporal UI.  [default: a free one]")
+@json_option
+def dev_command(no_worker: bool, ui_port: int | None, as_json: bool) -> None:
+    """Run Temporal, PostgreSQL with pgvector, Valkey and a worker here until Ctrl-C.
+
+    State is kept in COUNTERSIGN_HOME. A server whose address is set (COUNTERSIGN_TEMPORAL_ADDRESS or _PROFILE,
+    COUNTERSIGN_DATABASE_URL, COUNTERSIGN_REDIS_URL) is used as it is. With --json, one line is printed when all is up.
+    """
+    settings = load_settings()
+    _log_to_stderr()
+    asyncio.run(_dev(settings, with_worker=not no_worker, ui_port=ui_port, as_json=as_json))
+
+
+@click.command("worker", cls=Command)
+@click.option("--queues", default=",".join(QUEUES), show_default=True, help="Task queues to serve, with commas.")
+@json_option
+def worker_command(queues: str, as_json: bool) -> None:
+    """Run a worker alone until Ctrl-C; running steps get ten seconds to finish."""
+    names = tuple(dict.fromkeys(name.strip() for name in queues.split(",")))
+    if unknown := [name for name in names if name not in QUEUES]:
+        raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(QUEUES)}", param_hint="--queues")
+    settings = load_settings()
+    _log_to_stderr()
+    asyncio.run(_worker(settings, names, as_json=as_json))
+
+
+@click.command("doctor", cls=Command)
+@json_option
+@click.pass_context
+def doctor_command(ctx: click.Context, as_json: bool) -> None:
+    """Check every part by a real request, and say how to mend what fails.
+
+    Exits with 0 when nothing fails, 5 when a server or worker does, 2 when only the installation or a setting does.
+    """
+    from workers.doctor import examine, exit_code
+
+    checks = asyncio.run(examine(load_settings()))
+    if as_json:
+        emit_rows(checks)
+    else:
+        from rich.table import Table
+
+        from starters.cli.render import cell, show
+
+        styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+        table = Table("part", "", "found", "how to mend it", box=None, pad_edge=False, header_style="bold")
+        for check in checks:
+            table.add_row(cell(check.part), cell(check.status, styles[check.status]), cell(check.detail), check.remedy)
+        show(table)
+    ctx.exit(exit_code(checks))
+
+
+@click.command("settings", cls=Command)
+@json_option
+def settings_command(as_json: bool) -> None:
+    """Show every setting, its variable and where its value comes from; secrets are masked."""
+    settings = load_settings()
+    given = settings.model_fields_set
+    rows = {
+        name: {
+            "value": value,
+            "env": f"COUNTERSIGN_{name.upper()}",
+            "source": "environment" if name in given else "default",
+        }
+        for name, value in settings.shown().items()
+    }
+    if as_json:
+        emit(rows)
+        return
+    from rich.table import Table
+
+    from starters.cli.render import cell, show
+
+    table = Table("variable", "value", "from", box=None, pad_edge=False, header_style="bold")
+    for row in rows.values():
+        table.add_row(
+            cell(row["env"]), cell(row["value"]), cell(row["source"], "" if row["source"] != "default" else "dim")
+        )
+    show(table)
+
+
+async def _dev(settings: "Settings", *, with_worker: bool, ui_port: int | None, as_json: bool) -> None:
+    from workers.embedded import EmbeddedStack
+
+    with _stop_signals() as stop:
+        stack = EmbeddedStack(settings.state, settings, ui_port=ui_port)
+        try:
+            if not await _unless_stopped(stop, _bring_up(stack, with_worker=with_worker, as_json=as_json)):
+                return
+            await stop.wait()
+        finally:
+            if stop.is_set() and not as_json:
+                click.echo("Stopping …", err=True)
+            await stack.stop()
+
+
+async def _bring_up(stack: "EmbeddedStack", *, with_worker: bool, as_json: bool) -> None:
+    from starters.cli.render import progress
+
+    with progress("Starting the servers …", quiet=as_json):
+        await stack.start()
+        if with_worker:
+            await stack.run_worker()
+    if as_json:
+        click.echo(json.dumps(_described(stack)))
+    else:
+        _show_panel(stack)
+
+
+async def _worker(settings: "Settings", queues: tuple[str, ...], *, as_json: bool) -> None:
+    from workers.endpoints import resolve
+    from workers.run import run_worker
+
+    endpoints = resolve(settings)
+    shown = {"temporal_address": endpoints.temporal_address, "queues": queues, "pid": os.getpid()}
+    click.echo(json.dumps(shown) if as_json else f"Worker on {', '.join(queues)} of {endpoints.temporal_address}")
+    sys.stdout.flush()
+    with _stop_signals() as stop:
+        await run_worker(settings, queues, stop)
+
+
+async def _unless_stopped(stop: asyncio.Event, work: Any) -> bool:
+    """Run `work` to its end, or cancel it when `stop` is set before; whether it ended by itself."""
+    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            return False
+        task.result()
+        return True
+    finally:
+        stopped.cancel()
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event that Ctrl-C, SIGTERM and a closed terminal set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def _described(stack: "EmbeddedStack") -> dict[str, object]:
+    """Where everything is, without passwords: `endpoints.json` in `home` has the full URLs."""
+    endpoints = stack.endpoints
+    return {
+        "temporal_address": endpoints.temporal_address,
+        "temporal_namespace": endpoints.temporal_namespace,
+        "temporal_ui": endpoints.temporal_ui,
+        "database": _masked(endpoints.database_url),
+        "redis": _masked(endpoints.redis_url),
+        "home": str(stack.home),
+        "logs": str(stack.logs),
+        "pids": stack.pids,
+    }
+
+
+def _show_panel(stack: "EmbeddedStack") -> None:
+    from rich.console import Group
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    from starters.cli.render import cell, show
+
+    described = _described(stack)
+    names = ("temporal_address", "temporal_ui", "database", "redis", "home", "logs")
+    grid = Table.grid(padding=(0, 2))
+    for name in names:
+        grid.add_row(cell(name.replace("_", " "), "bold"), cell(described[name]))
+    grid.add_row(cell("running", "bold"), cell(", ".join(f"{name} ({pid})" for name, pid in stack.pids.items())))
+    chosen = "" if Path(".countersign").resolve() == stack.home else f"export COUNTERSIGN_HOME={stack.home}\n"
+    hints = Text(
+        f"\nIn another terminal:\n{chosen}countersign submit examples/*.md --wait\ncountersign queue\n"
+        f"countersign doctor\ntemporal workflow list --address {stack.endpoints.temporal_address}\n\nCtrl-C stops all."
+    )
+    show(Panel(Group(grid, hints), title="Countersign is up", title_align="left", expand=False))
+    sys.stdout.flush()
+
+
+def _masked(url: str) -> str:
+    """The URL without its password."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    name = f"{parts.username or ''}:***@" if parts.password else ""
+    return f"{parts.scheme}://{name}{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for name in ("countersign", "workers"):
+        logging.getLogger(name).setLevel(logging.INFO)

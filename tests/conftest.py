@@ -1,0 +1,21 @@
+"""What more than one kind of test needs: the data folder, and settings that never see the developer's own stack."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from countersign.settings import Settings
+
+for _name in [name for name in os.environ if name.startswith("COUNTERSIGN_") and name != "COUNTERSIGN_DATA"]:
+    # The tests' results must not depend on how the shell that starts them is set up.
+    del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The shared real data; tests that need it are skipped without it."""
+    folder = Settings().data
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: set COUNTERSIGN_DATA to run this test")
+    return folder

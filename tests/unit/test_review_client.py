@@ -1,0 +1,325 @@
+"""`ReviewClient` over stand-ins for Temporal and Postgres: who answers, what is bound, and which error comes out."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from countersign.errors import CountersignError, DecisionRefused, DocumentError, NotFound, ServiceUnavailable
+from countersign.review.payloads import Answer, Decision, DocumentRef, Receipt, ReviewRequest, ReviewStatus
+from countersign.settings import ROOT, Settings
+from countersign.words import Outcome, Stage, Verdict
+from starters import client as client_module
+from starters.client import ReviewClient, Standing
+from starters.ids import base32, new_review_id
+from starters.refusals import refusal
+
+APPROVE = Decision(verdict=Verdict.APPROVE, reviewer="Bo")
+NO_WORKER = RPCError("Timeout expired", RPCStatusCode.CANCELLED, b"")
+NO_WORKFLOW = RPCError("workflow not found for ID: review-default-r-1", RPCStatusCode.NOT_FOUND, b"")
+NO_SERVER = RPCError("tcp connect error", RPCStatusCode.UNAVAILABLE, b"")
+
+
+def status_of(**fields: Any) -> ReviewStatus:  # any field of ReviewStatus
+    given = {"review_id": "r-1", "workflow_id": "review-default-r-1", "tenant": "default", "stage": Stage.SIGN}
+    return ReviewStatus.model_validate({**given, "digest": "d" * 64, "waiting_for": "reviewer", **fields})
+
+
+@dataclass
+class World:
+    """Temporal and Postgres at once. What is an exception is raised, anything else is answered."""
+
+    query: ReviewStatus | list[ReviewStatus] | Exception = field(default_factory=status_of)
+    update: Receipt | Exception = field(default_factory=lambda: Receipt(review_id="r-1", stage=Stage.DONE))
+    start: Exception | None = None
+    projected: ReviewStatus | Exception = field(default_factory=lambda: NotFound("none"))
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+
+    # Temporal
+    async def answered(self) -> ReviewStatus:
+        if isinstance(self.query, list):
+            return self.query.pop(0) if len(self.query) > 1 else self.query[0]
+        if isinstance(self.query, Exception):
+            raise self.query
+        return self.query
+
+    async def execute_update(self, name: str, given: Any, *, id: str, **_: Any) -> Receipt:  # noqa: A002 - the SDK's word
+        self.calls.append((name, given, id))
+        if isinstance(self.update, Exception):
+            raise self.update
+        return self.update
+
+    async def start_workflow(self, kind: str, request: ReviewRequest, **options: Any) -> None:
+        self.calls.append(("start", kind, request, options))
+        if self.start:
+            raise self.start
+
+    # Postgres
+    async def row(self, review_id: str, tenant: str) -> ReviewStatus:
+        return await self.status(review_id, tenant)
+
+    async def status(self, review_id: str, tenant: str) -> ReviewStatus:
+        if isinstance(self.projected, Exception):
+            raise self.projected
+        return self.projected
+
+    async def put(self, tenant: str, review_id: str, data: bytes, media_type: str) -> DocumentRef:
+        self.calls.append(("put", tenant, review_id, media_type))
+        return DocumentRef(document_id="doc-1", sha256="a" * 64, media_type=media_type, size=len(data))
+
+    async def admit(self, key: Any, document: DocumentRef, **given: Any) -> None:
+        self.calls.append(("admit", key.workflow_id, given["user_hash"]))
+
+    def of(self, kind: str, value: str) -> str:
+        return f"hash-of-{kind}"
+
+    def names(self) -> list[str]:
+        return [call[0] for call in self.calls if call[0] != "handle"]
+
+
+class _Handle:
+    def __init__(self, world: World) -> None:
+        self.execute_update = world.execute_update
+        self._world = world
+
+    async def query(self, name: str, **_: Any) -> ReviewStatus:
+        assert name == "status"
+        return await self._world.answered()
+
+
+@dataclass
+class _Temporal:
+    world: World
+
+    def get_workflow_handle(self, workflow_id: str, **_: Any) -> _Handle:
+        self.world.calls.append(("handle", workflow_id))
+        return _Handle(self.world)
+
+    async def start_workflow(self, *given: Any, **options: Any) -> None:
+        await self.world.start_workflow(*given, **options)
+
+
+class _Services:
+    def __init__(self, world: World) -> None:
+        self.reviews = self.documents = self.pseudonyms = world
+
+
+class _Client(ReviewClient):
+    """A client whose servers are one `World`."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(Settings(tenant="default", user="me", playbooks=ROOT / "playbooks"), AsyncExitStack())
+        self._world = world
+
+    async def temporal(self) -> Any:  # a stand-in for temporalio's client
+        return _Temporal(self._world)
+
+    async def services(self) -> Any:  # a stand-in for Services
+        return _Services(self._world)
+
+
+# --- who answers ---
+
+
+async def test_the_workflow_answers_first() -> None:
+    world = World(projected=status_of(stage=Stage.READ))
+    assert await _Client(world).status("default", "r-1") == Standing(status_of(), live=True)
+
+
+@pytest.mark.parametrize("away", [NO_WORKER, NO_WORKFLOW, NO_SERVER])
+async def test_else_the_projection_answers_and_says_so(away: RPCError) -> None:
+    stored = status_of(stage=Stage.READ)
+    assert await _Client(World(query=away, projected=stored)).status("default", "r-1") == Standing(stored, live=False)
+
+
+@pytest.mark.parametrize(("away", "kind"), [(NO_WORKER, ServiceUnavailable), (NO_WORKFLOW, NotFound)])
+async def test_else_the_error_says_why(away: RPCError, kind: type[CountersignError]) -> None:
+    with pytest.raises(kind) as caught:
+        await _Client(World(query=away)).status("default", "r-1")
+    assert caught.value.remedy
+
+
+async def test_a_review_started_elsewhere_is_found_by_its_row() -> None:
+    world = World(projected=status_of(workflow_id="by-hand"))
+    await _Client(world).status("default", "r-1")
+    assert world.calls == [("handle", "by-hand")]
+
+
+# --- deciding ---
+
+
+async def test_a_decision_is_bound_to_what_is_under_review_and_counts_once() -> None:
+    world = World()
+    await _Client(world).decide("default", "r-1", APPROVE)
+    name, decision, update_id = world.calls[-1]
+    assert (name, decision.digest, decision.decision_id) == ("decide", "d" * 64, update_id)
+    assert update_id
+
+
+@pytest.mark.parametrize(("given", "sent"), [("d" * 8, "d" * 64), ("d" * 7, "d" * 7), ("e" * 64, "e" * 64)])
+async def test_a_stated_digest_is_kept_or_completed(given: str, sent: str) -> None:
+    world = World()
+    await _Client(world).decide("default", "r-1", APPROVE.model_copy(update={"digest": given}))
+    assert world.calls[-1][1].digest == sent
+
+
+@pytest.mark.parametrize(
+    ("world", "kind", "words"),
+    [
+        (World(query=status_of(outcome=Outcome.APPROVED)), DecisionRefused, "already ended: approved"),
+        (World(query=NO_WORKER, projected=status_of()), ServiceUnavailable, "no worker answers"),
+        (World(query=NO_WORKER, projected=status_of(outcome=Outcome.REJECTED)), DecisionRefused, "ended: rejected"),
+        (World(query=NO_WORKFLOW), NotFound, "no review 'r-1' of tenant 'default'"),
+        (World(update=NO_WORKFLOW), DecisionRefused, "just ended"),
+        (World(update=NO_SERVER), ServiceUnavailable, "unavailable"),
+        (World(update=WorkflowUpdateRPCTimeoutOrCancelledError()), ServiceUnavailable, "may still count"),
+        (
+            World(update=WorkflowUpdateFailedError(ApplicationError("stale", "Look again", type="DecisionRefused"))),
+            DecisionRefused,
+            "stale. Look again",
+        ),
+    ],
+)
+@pytest.mark.parametrize("what", [APPROVE, Answer(user="me", text="Ours.")])
+async def test_what_stops_a_decision(
+    world: World, kind: type[CountersignError], words: str, what: Decision | Answer
+) -> None:
+    client = _Client(world)
+    with pytest.raises(kind, match=words):
+        if isinstance(what, Decision):
+            await client.decide("default", "r-1", what)
+        else:
+            await client.answer("default", "r-1", what)
+
+
+def test_a_refusal_keeps_type_message_and_remedy_once() -> None:
+    for cause in (
+        ApplicationError("too late", "Ask again", type="InvalidRequest"),
+        ApplicationError("too late. Ask again", "Ask again", type="InvalidRequest"),
+    ):
+        error = refusal(cause)
+        assert (error.type, str(error)) == ("InvalidRequest", "too late. Ask again")
+    unknown = refusal(ApplicationError("Jane Doe said so", type="ValueError"))
+    assert isinstance(unknown, ServiceUnavailable) and "Jane" not in str(unknown)
+
+
+# --- submitting ---
+
+REQUEST = ReviewRequest(tenant="default", user="Jane", playbook="nda")
+
+
+@pytest.fixture
+def playbook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any playbook will do here: the shipped ones have tests of their own."""
+
+    @dataclass
+    class Named:
+        name: str
+
+    monkeypatch.setattr("countersign.playbook.load.load_playbook", lambda folder, name: Named(name))
+
+
+@pytest.mark.usefixtures("playbook")
+async def test_submit_stores_admits_then_starts() -> None:
+    world = World()
+    taken = await _Client(world).submit(b"An agreement.", "a/nda.md", REQUEST)
+    assert world.names() == ["put", "admit", "start"]
+    _, kind, sent, options = world.calls[-1]
+    assert (kind, options["id"], options["task_queue"]) == ("ReviewWorkflow", taken.workflow_id, "reviews")
+    assert options["id_reuse_policy"] is WorkflowIDReusePolicy.REJECT_DUPLICATE
+    assert options["priority"].fairness_key == "hash-of-tenant"
+    assert sent.document == taken.document and sent.text is None and sent.review_id == taken.review_id
+    assert taken.workflow_id == f"review-default-{taken.review_id}"
+    assert taken.document.media_type == "text/markdown" and not taken.existing
+
+
+@pytest.mark.usefixtures("playbook")
+async def test_submit_again_is_the_same_review() -> None:
+    world = World(start=WorkflowAlreadyStartedError("review-default-abc", "ReviewWorkflow"))
+    taken = await _Client(world).submit(b"An agreement.", "n.txt", REQUEST.model_copy(update={"review_id": "abc"}))
+    assert (taken.review_id, taken.existing) == ("abc", True)
+
+
+@pytest.mark.usefixtures("playbook")
+async def test_a_start_that_fails_names_the_id_to_repeat() -> None:
+    world = World(start=NO_SERVER)
+    with pytest.raises(ServiceUnavailable) as caught:
+        await _Client(world).submit(b"An agreement.", "n.txt", REQUEST)
+    assert f"--id {world.calls[0][2]}" in caught.value.remedy and "Jane" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("playbook")
+async def test_a_wrong_type_stores_nothing() -> None:
+    world = World()
+    with pytest.raises(DocumentError):
+        await _Client(world).submit(b"\x89PNG\r\n\x1a\n", "n.png", REQUEST)
+    assert not world.calls
+
+
+async def test_an_unknown_playbook_stores_nothing_and_lists_the_known(tmp_path: Path) -> None:
+    (tmp_path / "msa.toml").touch()
+    world = World()
+    client = _Client(world)
+    client.settings = Settings(playbooks=tmp_path)
+    with pytest.raises(CountersignError, match="msa") as caught:
+        await client.submit(b"An agreement.", "n.txt", REQUEST)
+    assert caught.value.type == "PlaybookError" and not world.calls
+
+
+# --- following ---
+
+
+async def test_follow_yields_changes_and_ends_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "POLL_S", (0.0, 0.0))
+    reading = status_of(stage=Stage.READ, waiting_for=None)
+    world = World(query=[reading, reading, status_of(stage=Stage.PLAN, waiting_for=None), status_of()])
+    seen = [standing.status.stage async for standing in _Client(world).follow("default", "r-1")]
+    assert seen == [Stage.READ, Stage.PLAN, Stage.SIGN]
+
+
+async def test_follow_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "POLL_S", (0.0, 0.0))
+    world = World(query=NO_WORKER)
+    with pytest.raises(ServiceUnavailable, match="did not settle within 0 s"):
+        async for _ in _Client(world).follow("default", "r-1", timeout_s=0):
+            pass
+
+
+# --- ids and opening ---
+
+
+@given(st.integers(0, 2**45 - 1), st.integers(0, 2**45 - 1))
+def test_ids_sort_by_time(one: int, other: int) -> None:
+    assert (base32(one, 9) < base32(other, 9)) == (one < other)
+    ReviewRequest(tenant="t", user="u", review_id=new_review_id(one))
+
+
+async def test_opening_connects_to_nothing(tmp_path: Path) -> None:
+    async with ReviewClient.open(Settings(home=tmp_path / "none")) as client:
+        assert client.settings.tenant
+    assert not (tmp_path / "none").exists()
+
+
+async def test_services_are_opened_once_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    @asynccontextmanager
+    async def opened(settings: Settings, servers: object) -> AsyncIterator[str]:
+        events.append("open")
+        yield "services"
+        events.append("close")
+
+    monkeypatch.setattr("countersign.services.Services.open", opened)
+    monkeypatch.setattr("workers.endpoints.resolve", lambda settings: "endpoints")
+    async with ReviewClient.open(Settings()) as client:
+        assert await client.services() is await client.services()
+    assert events == ["open", "close"]

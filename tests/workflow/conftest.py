@@ -1,0 +1,38 @@
+"""A world for workflow tests: the time-skipping Temporal server, real PostgreSQL and Valkey, the app's own worker."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from helpers.world import World
+from temporalio.testing import WorkflowEnvironment
+
+from countersign.services import Services
+from countersign.settings import Settings
+from workers.embedded import EmbeddedStack
+from workers.plugin import countersign_plugin
+from workers.run import QUEUES, build_workers
+
+TEST_SERVER = Path(sys.executable).parent / "temporal-test-server"
+PLAYBOOKS = Path(__file__).parent.parent / "playbooks"
+
+
+@pytest.fixture(scope="session")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One world a test process."""
+    home = tmp_path_factory.mktemp("home")
+    async with AsyncExitStack() as stack:
+        env = await stack.enter_async_context(
+            await WorkflowEnvironment.start_time_skipping(
+                test_server_existing_path=str(TEST_SERVER), plugins=[countersign_plugin()]
+            )
+        )
+        address = env.client.service_client.config.target_host
+        settings = Settings(home=home, temporal_address=address, playbooks=PLAYBOOKS)
+        embedded = await stack.enter_async_context(EmbeddedStack(home, settings))
+        services = await stack.enter_async_context(Services.open(settings, embedded.endpoints))
+        for worker in build_workers(env.client, services, QUEUES):
+            await stack.enter_async_context(worker)
+        yield World(env=env, client=env.client, services=services)
