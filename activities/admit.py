@@ -25,7 +25,8 @@ def review_id_of(workflow_id: str, tenant: str, stated: str | None) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", raw.lower()).strip("-")[:48].strip("-")
     if not slug:
         raise InvalidRequest(
-            "workflow id: has no letter or digit to make a review id from", remedy="Start with --workflow-id review-<tenant>-<id>"
+            "workflow id: has no letter or digit to make a review id from",
+            remedy="Start with --workflow-id review-<tenant>-<id>",
         )
     return slug
 

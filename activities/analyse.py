@@ -19,7 +19,7 @@ class Analyse:
         """Run one specialist. Its quotations are verified later, by `reconcile`."""
         specialist = given.task.specialist
         with model_errors():
-            deps = await self._agents.deps(given.admission, intent=given.intent, recall=given.recall)
+            deps = await self._agents.deps(given.admission, ask=given.ask, intent=given.intent, recall=given.recall)
             model = self._agents.model(deps.playbook, specialist)
             report = await team.analyse(deps, given.task, model, call_id=f"analyse:{specialist}", progress=heartbeat)
             if report.metrics is not None:

@@ -22,7 +22,7 @@ class MakePlan:
     async def plan(self, given: PlanInput) -> PlanResult:
         """Plan the specialists' work. When no model answers, the playbook's own division of labour is the plan."""
         with model_errors():
-            deps = await self._agents.deps(given.admission, intent=given.intent, recall=given.recall)
+            deps = await self._agents.deps(given.admission, ask=given.ask, intent=given.intent, recall=given.recall)
         try:
             with model_errors():
                 model = self._agents.model(deps.playbook, "plan")

@@ -27,7 +27,7 @@ class Reconcile:
     async def reconcile(self, given: ReconcileInput) -> ReconcileResult:
         """Verify, merge, conclude. Without a model that answers, the result says so, with confidence 0."""
         with model_errors():
-            deps = await self._agents.deps(given.admission, intent=given.intent, recall=given.recall)
+            deps = await self._agents.deps(given.admission, ask=given.ask, intent=given.intent, recall=given.recall)
         suggestions = {f.key: (f.preferred.text, f.fallback.text) for f in deps.playbook.families}
         verified = await asyncio.to_thread(verify_reports, given.reports, deps.document, suggestions)
         degraded = tuple(f"{report.specialist}: {reason}" for report in given.reports for reason in report.degraded)

@@ -26,11 +26,13 @@ from countersign.clauses.cues import cue_counts  # noqa: E402
 from countersign.clauses.features import features  # noqa: E402
 from countersign.clauses.passages import passages  # noqa: E402
 from countersign.clauses.position import plain  # noqa: E402
+from countersign.clauses.structure import STRUCTURAL  # noqa: E402
 from countersign.playbook.load import load_playbook  # noqa: E402
 from countersign.playbook.model import Playbook  # noqa: E402
 from countersign.settings import Settings  # noqa: E402
 
-FAMILIES = tuple(CUAD_CATEGORY)
+FAMILIES = tuple(key for key in CUAD_CATEGORY if key not in STRUCTURAL)
+"""The families to train; title and parties are found by form."""
 OVERLAP = 0.5
 """A passage is positive when it shares this much of itself, or of a labelled span, with the span."""
 LEAST_CONTRACTS = 4
@@ -55,6 +57,8 @@ class Corpus:
     labels: Bools  # (N, F)
     cued: Bools  # (N, F)
     present: Bools  # (C, F)
+    structural: dict[str, tuple[Bools, Bools]]
+    """By family found by form: (C,) whether something was found, and whether the experts found it."""
 
 
 def read_corpus(data: Path, playbook: Playbook, most: int | None = None) -> Corpus:
@@ -68,6 +72,7 @@ def read_corpus(data: Path, playbook: Playbook, most: int | None = None) -> Corp
         spans[row["contract_id"], row["category"]] = row
     counts, hashes, owners, labels, cued = [], [], [], [], []
     present = np.zeros((len(contracts), len(FAMILIES)), dtype=bool)
+    structural = {key: (np.zeros(len(contracts), bool), np.zeros(len(contracts), bool)) for key in STRUCTURAL}
     for number, contract in enumerate(contracts):
         text = (folder / contract["txt"]).read_text(encoding="utf-8")
         places = passages(text)
@@ -78,6 +83,9 @@ def read_corpus(data: Path, playbook: Playbook, most: int | None = None) -> Corp
         owners.append(np.full(len(places), number))
         plain_texts = [plain(piece) for piece in pieces]
         cued.append(np.stack([cue_counts(plain_texts, playbook.family(key)) > 0 for key in FAMILIES], axis=1))
+        for key, (said, true) in structural.items():
+            said[number] = STRUCTURAL[key](text) is not None
+            true[number] = bool(spans[contract["contract_id"], CUAD_CATEGORY[key]]["present"])
         starts, ends = np.array(places).reshape(-1, 2).T
         label = np.zeros((len(places), len(FAMILIES)), dtype=bool)
         for column, key in enumerate(FAMILIES):
@@ -94,6 +102,7 @@ def read_corpus(data: Path, playbook: Playbook, most: int | None = None) -> Corp
         labels=np.concatenate(labels),
         cued=np.concatenate(cued),
         present=present,
+        structural=structural,
     )
 
 
@@ -256,14 +265,19 @@ def figures(said: Bools, present: Bools) -> dict[str, float | int]:
     }
 
 
-def report(chance: w.Floats, said: Bools, present: Bools) -> dict[str, object]:
+def report(corpus: Corpus, chance: w.Floats, said: Bools) -> dict[str, object]:
     """Figures per family and overall, micro and macro, with a 95 % interval of the micro F1 over contracts."""
-    families = {key: figures(said[:, column], present[:, column]) for column, key in enumerate(FAMILIES)}
+    brier = float(((chance - corpus.present) ** 2).mean())
+    rates = corpus.present.mean(axis=0)
+    keys = (*FAMILIES, *corpus.structural)
+    said = np.column_stack([said, *(found for found, _ in corpus.structural.values())])
+    present = np.column_stack([corpus.present, *(true for _, true in corpus.structural.values())])
+    families = {key: figures(said[:, column], present[:, column]) for column, key in enumerate(keys)}
     often = present.sum(axis=0) >= MEASURED_FROM
     random = np.random.default_rng(SEED)
     draws = [random.integers(0, len(said), len(said)) for _ in range(1000)]
     spread = [figures(said[draw][:, often], present[draw][:, often])["f1"] for draw in draws]
-    macro = [families[key]["f1"] for key, often_enough in zip(FAMILIES, often, strict=True) if often_enough]
+    macro = [families[key]["f1"] for key, often_enough in zip(keys, often, strict=True) if often_enough]
     return {
         "n_contracts": len(said),
         "families": families,
@@ -273,8 +287,8 @@ def report(chance: w.Floats, said: Bools, present: Bools) -> dict[str, object]:
         "micro_f1_interval": [round(float(q), 4) for q in np.quantile(spread, [0.025, 0.975])],
         "macro_f1": round(float(np.mean(macro)), 4) if macro else None,
         "micro_rare": figures(said[:, ~often], present[:, ~often]),
-        "brier": round(float(((chance - present) ** 2).mean()), 4),
-        "brier_of_base_rate": round(float((present.mean(axis=0) * (1 - present.mean(axis=0))).mean()), 4),
+        "brier": round(brier, 4),
+        "brier_of_base_rate": round(float((rates * (1 - rates)).mean()), 4),
     }
 
 
@@ -290,7 +304,7 @@ def cross_validate(corpus: Corpus, folds: int, inner: int, epochs: int) -> dict[
         model = calibrate(corpus, table, train, out_of_fold(corpus, train, inner, epochs))
         chance[held], said[held] = predict(corpus, model, held)
         print(f"fold {number + 1} of {folds}", figures(said[held], corpus.present[held]), file=sys.stderr, flush=True)
-    return report(chance, said, corpus.present)
+    return report(corpus, chance, said)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,13 +7,13 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from countersign.errors import CountersignError
+from countersign.errors import CountersignError, InvalidRequest, ServiceUnavailable
 from countersign.settings import Settings
 from workers.endpoints import Endpoints, connect_temporal, is_external, resolve
 
@@ -47,12 +47,13 @@ class Check:
     server: bool = False
 
 
-def exit_code(checks: list[Check]) -> int:
-    """0 without a failure, 5 when a server or worker fails, 2 when only the installation or a setting does."""
+def verdict(checks: Sequence[Check]) -> CountersignError | None:
+    """None without a failure; `ServiceUnavailable` when a server or worker fails, else `InvalidRequest`."""
     failed = [check for check in checks if check.status is Status.FAIL]
     if not failed:
-        return 0
-    return 5 if any(check.server for check in failed) else 2
+        return None
+    kind = ServiceUnavailable if any(check.server for check in failed) else InvalidRequest
+    return kind(f"Failed: {', '.join(check.part for check in failed)}", remedy="The table says how to mend each")
 
 
 async def examine(settings: Settings) -> list[Check]:

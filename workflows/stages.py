@@ -154,7 +154,7 @@ class Stages:
         try:
             result = await workflow.execute_activity_method(
                 MakePlan.plan,
-                PlanInput(admission=self._admission, intent=intent, recall=recall),
+                PlanInput(admission=self._admission, intent=intent, recall=recall, ask=self._request.ask),
                 **self._options(options.AGENT, "which specialists look at what"),
             )
         except FailureError as error:
@@ -172,7 +172,9 @@ class Stages:
             try:
                 return await workflow.execute_activity_method(
                     Analyse.analyse,
-                    AnalyseInput(admission=self._admission, intent=intent, recall=recall, task=task),
+                    AnalyseInput(
+                        admission=self._admission, intent=intent, recall=recall, task=task, ask=self._request.ask
+                    ),
                     **self._options(options.AGENT, f"{task.specialist}: {len(task.families)} clause families"),
                 )
             except FailureError as error:
@@ -193,6 +195,7 @@ class Stages:
             intent=intent,
             recall=recall,
             reports=reports,
+            ask=self._request.ask,
             degraded=self._record.status.degraded,
         )
         try:

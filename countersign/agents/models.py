@@ -30,8 +30,8 @@ _KEYS = {
 def resolve_model(name: str | Sequence[str], playbooks: Path | None = None) -> Model:
     """The model of this name; "a,b" or a sequence gives a chain that moves on when a model's API fails.
 
-    The same names give the same object. Nothing is sent anywhere. `playbooks` is the folder from which the offline model
-    reads playbooks, by default that of the settings.
+    The same names give the same object. Nothing is sent anywhere. `playbooks` is the folder the offline model reads
+    playbooks from, by default that of the settings.
 
     Raises:
         ModelConfigurationError: a name is unknown, its provider's package is not installed or its key is not set.

@@ -60,7 +60,7 @@ def _agent(name: str, output: type[Output], tool: str, instructions: str) -> Age
 intent_agent = _agent("intent", Intent, outputs.INTENT_TOOL, prompts.INTENT_INSTRUCTIONS)
 plan_agent = _agent("plan", Plan, outputs.PLAN_TOOL, prompts.PLAN_INSTRUCTIONS)
 specialist_agent = _agent("specialist", SpecialistFindings, outputs.FINDINGS_TOOL, prompts.SPECIALIST_INSTRUCTIONS)
-synthesis_agent = _agent("synthesis", Synthesis, outputs.SYNTHESIS_TOOL, prompts.SYNTHESIS_INSTRUCTIONS)
+synthesis_agent = _agent("reconcile", Synthesis, outputs.SYNTHESIS_TOOL, prompts.SYNTHESIS_INSTRUCTIONS)
 
 
 @intent_agent.output_validator

@@ -1,6 +1,7 @@
 """The clause finder: passages of a contract that hold the clauses a playbook asks for, with probabilities.
 
-Families that `weights.npz` was trained for are scored by it and by the playbook's cues together; others by cues alone.
+Title and parties are found by form; families that `weights.npz` was trained for by it and by the playbook's cues
+together; all others by cues alone.
 """
 
 from collections.abc import Sequence
@@ -15,10 +16,13 @@ from countersign.clauses.cues import cue_counts
 from countersign.clauses.features import features
 from countersign.clauses.passages import passages
 from countersign.clauses.position import compiled, plain
+from countersign.clauses.structure import SCORE, STRUCTURAL
 from countersign.playbook.model import Family
 
 MOST_HITS = 5
 """At most so many hits a family."""
+STATED_ONCE = frozenset({"agreement_date", "effective_date"})
+"""Families of which a further hit would only be a signature block or a mention."""
 CUE_SCORES = (0.0, 0.55, 0.7, 0.8)
 """Score by number of cues that match, for a family without weights: a grade, not measured like a trained one's."""
 _SIGN_BONUS = 0.1
@@ -46,7 +50,7 @@ class _Reading:
 
 @lru_cache(maxsize=4)
 def _read(text: str) -> _Reading:
-    spans = tuple(passages(text))
+    spans = passages(text)
     pieces = [text[start:end] for start, end in spans]
     rows, hashes = features(pieces)
     margins = trained.margins(trained.committed(), rows, hashes, len(spans))
@@ -65,8 +69,13 @@ def find_clauses(text: str, families: Sequence[Family]) -> tuple[ClauseHit, ...]
         return ()
     hits: list[ClauseHit] = []
     for family in families:
+        if family.key in STRUCTURAL:
+            span = STRUCTURAL[family.key](text)
+            hits.extend([ClauseHit(family.key, *span, SCORE)] if span else [])
+            continue
+        most = 1 if family.key in STATED_ONCE else MOST_HITS
         scores, threshold = _scores(reading, family)
-        best = sorted(np.flatnonzero(scores >= threshold), key=lambda index: (-scores[index], index))[:MOST_HITS]
+        best = sorted(np.flatnonzero(scores >= threshold), key=lambda index: (-scores[index], index))[:most]
         hits.extend(ClauseHit(family.key, *reading.spans[index], round(float(scores[index]), 4)) for index in best)
     return tuple(hits)
 

@@ -28,7 +28,7 @@ _BREAK = re.compile(
   | \f\s*                                                         # a new page
   | \n\s*(?=(?:article|section)\s+[\dIVX]+|\d{{1,2}}(?:\.\d{{1,2}})*[.)]?\s+["“]?[A-Z]|\([a-z]{{1,4}}\)\s)
   | \s{{3,}}(?={_ENUMERATOR}|\d{{1,2}}\.\d{{1,2}}\s)              # an item of a list set with spaces
-  | (?<=[.!?])["”’)\]]{{0,2}}\s+(?=["“(\[]?[A-Z0-9])             # the end of a sentence
+  | (?P<sentence>(?<=[.!?])["”’)\]]{{0,2}}\s+(?=["“(\[]?[A-Z0-9]))  # the end of a sentence
   | (?<=[.;:])\s+(?=\d{{1,2}}\.\d{{1,2}}(?:\.\d{{1,2}})*\.?\s)    # the next numbered clause
     """,
     re.VERBOSE,

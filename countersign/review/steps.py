@@ -55,6 +55,7 @@ class PlanInput(Payload):
     admission: Admission
     intent: Intent
     recall: Recall
+    ask: str = ""
 
 
 class PlanResult(Payload):
@@ -71,6 +72,7 @@ class AnalyseInput(Payload):
     intent: Intent
     recall: Recall
     task: PlannedTask
+    ask: str = ""
 
 
 class ReconcileInput(Payload):
@@ -81,6 +83,7 @@ class ReconcileInput(Payload):
     recall: Recall
     reports: tuple[SpecialistReport, ...]
     degraded: tuple[str, ...] = ()
+    ask: str = ""
 
 
 class ReconcileResult(Payload):

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_DONE = {
+    "approve": "signed",
+    "reject": "rejected",
+    "amend": "amended and signed",
+    "ask": "asked; it waits for the requester's answer (countersign answer)",
+}
+"""What to say of a decision that did not end the review."""
+
 
 def decision_options(command: F) -> F:
     """What every decision of a reviewer takes."""
@@ -83,7 +91,7 @@ def answer_command(review_id: str, user: str, text: str, tenant: str | None, as_
     async def give(client: "ReviewClient") -> "Receipt":
         return await client.answer(tenant or client.settings.tenant, review_id, answer)
 
-    _show(with_client(give), as_json=as_json)
+    _show(with_client(give), "answered; the reviewers have it again", as_json=as_json)
 
 
 def _decide(verdict: str, options: dict[str, Any], **content: object) -> None:
@@ -96,7 +104,7 @@ def _decide(verdict: str, options: dict[str, Any], **content: object) -> None:
     async def give(client: "ReviewClient") -> "Receipt":
         return await client.decide(options["tenant"] or client.settings.tenant, options["review_id"], decision)
 
-    _show(with_client(give), as_json=options["as_json"])
+    _show(with_client(give), _DONE[verdict], as_json=options["as_json"])
 
 
 def _valid(model: Any, fields: dict[str, object]) -> Any:  # a payload class, and one of it
@@ -109,10 +117,10 @@ def _valid(model: Any, fields: dict[str, object]) -> Any:  # a payload class, an
         raise InvalidRequest(f"--{first_problem(error)}", remedy="See --help") from None
 
 
-def _show(receipt: "Receipt", *, as_json: bool) -> None:
+def _show(receipt: "Receipt", done: str, *, as_json: bool) -> None:
     from starters.cli.render import receipt_line, show
 
     if as_json:
         emit(receipt)
     else:
-        show(receipt_line(receipt))
+        show(receipt_line(receipt, done))

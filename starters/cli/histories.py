@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 MAX_HISTORY_BYTES = 200_000_000
 """A history is at most 50 MB on the server; JSON with base64 and indentation is larger."""
 MAX_MESSAGE = 500
+DIVERGED = "NondeterminismError"
+_CORE_MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.)+)"')
 LESSON = (
     "The workflow code now gives other commands than it gave then, so reviews that are running would stop at this "
     "point. Put the change behind workflow.patched(), or undo it; never edit a saved history"
@@ -29,10 +32,11 @@ LESSON = (
 
 @dataclass(frozen=True)
 class Replayed:
-    """One file's verdict; `problem` is empty when it replayed."""
+    """One file's verdict; `type` (of the error) and `problem` are empty when it replayed."""
 
     file: str
     ok: bool
+    type: str = ""
     problem: str = ""
 
 
@@ -77,9 +81,13 @@ def replay_command(files: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"{'ok    ' if result.ok else 'FAILED'}  {result.file}")
             if not result.ok:
                 click.echo(f"        {result.problem}")
-    failed = [result.file for result in results if not result.ok]
+    failed = [result for result in results if not result.ok]
     if failed:
-        raise ReplayFailed(f"{len(failed)} of {len(results)} histories do not replay", remedy=LESSON)
+        diverged = any(result.type == DIVERGED for result in failed)
+        raise ReplayFailed(
+            f"{len(failed)} of {len(results)} histories do not replay",
+            remedy=LESSON if diverged else "See what is wrong with each",
+        )
 
 
 async def replay_all(files: tuple[str, ...]) -> list[Replayed]:
@@ -97,15 +105,18 @@ async def _replay(replayer: "Replayer", file: str) -> Replayed:
     try:
         history = read_history(file)
     except CountersignError as error:
-        return Replayed(file, ok=False, problem=str(error))
-    result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
-    failure = result.replay_failure
-    return Replayed(file, ok=failure is None, problem="" if failure is None else explained(failure))
+        return Replayed(file, ok=False, type=error.type, problem=str(error))
+    failure = (await replayer.replay_workflow(history, raise_on_replay_failure=False)).replay_failure
+    if failure is None:
+        return Replayed(file, ok=True)
+    return Replayed(file, ok=False, type=type(failure).__name__, problem=explained(failure))
 
 
 def explained(failure: BaseException) -> str:
-    """A replay failure in one bounded line: its type and the beginning of its message."""
-    return f"{type(failure).__name__}: {' '.join(str(failure).split())}"[:MAX_MESSAGE]
+    """A replay failure in one bounded line: what the SDK's core says, without the structure it wraps it in."""
+    text = " ".join(str(failure).split())
+    found = _CORE_MESSAGE.search(text)
+    return (found[1].replace('\\"', '"') if found else text)[:MAX_MESSAGE]
 
 
 def read_history(file: str) -> "WorkflowHistory":

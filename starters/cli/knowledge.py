@@ -7,7 +7,7 @@ import click
 
 from countersign.errors import CountersignError, InvalidRequest
 from starters.cli.common import Group, emit, emit_rows, json_option, tenant_option, with_client
-from starters.cli.files import STDIN, about, read_bounded
+from starters.cli.files import DOCUMENT_LIMIT, STDIN, about, read_bounded
 
 if TYPE_CHECKING:
     from countersign.review.payloads import KnowledgeHit
@@ -51,7 +51,7 @@ def _text_of(file: str, max_bytes: int) -> str:
     """The text of a file, read as a document under review is. Errors name the file."""
     from countersign.document.read import read_document, sniff
 
-    data = read_bounded(file, max_bytes)
+    data = read_bounded(file, max_bytes, setting=DOCUMENT_LIMIT)
     try:
         return read_document(data, sniff(data, PurePath(file).name), max_bytes=max_bytes).text
     except CountersignError as error:

@@ -127,8 +127,11 @@ def _facts(pairs: Sequence[tuple[str, Text | str]]) -> Table:
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
-    """Findings, the gravest first."""
+    """Findings that ask for something, the gravest first."""
     table = table_of("id", "clause", "severity", "position", "statement", "page", "quotation")
+    for column, share in zip(table.columns, (0, 0, 0, 0, 3, 0, 2), strict=True):
+        column.ratio, column.no_wrap = (share or None), share == 0
+    table.columns[1].no_wrap = False
     for finding in sorted(findings, key=lambda one: -one.severity.rank):
         quoted = finding.evidence[0] if finding.evidence else None
         where = f"absent; searched {', '.join(finding.searched) or 'all'}"
@@ -145,7 +148,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
 
 
 def analysis_panel(analysis: AnalysisResult) -> Panel:
-    """Summary, confidence and findings."""
+    """Summary, confidence and findings; those of severity `info` by name only."""
     person = "a person must look" if analysis.requires_human_review else "no person is required"
     parts: list[RenderableType] = [
         cell(analysis.summary),
@@ -153,8 +156,13 @@ def analysis_panel(analysis: AnalysisResult) -> Panel:
     ]
     if analysis.dropped:
         parts.append(Text(f"{analysis.dropped} findings dropped: not verbatim in the document", style="dim"))
-    if analysis.key_findings:
-        parts += [Text(), findings_table(analysis.key_findings)]
+    serious = [finding for finding in analysis.key_findings if finding.severity is not Severity.INFO]
+    settled = [finding for finding in analysis.key_findings if finding.severity is Severity.INFO]
+    if serious:
+        parts += [Text(), findings_table(serious)]
+    if settled:
+        names = ", ".join(f"{finding.clause} ({finding.id})" for finding in settled)
+        parts += [Text(), cell(f"Nothing to do about {names}", "dim")]
     return Panel(Group(*parts), title="Analysis", title_align="left")
 
 
@@ -237,15 +245,13 @@ def status_view(status: ReviewStatus, default_tenant: str, now: datetime | None 
     return Group(*parts, commands(next_commands(status, default_tenant)))
 
 
-def receipt_line(receipt: Receipt) -> Text:
-    """What a decision led to."""
+def receipt_line(receipt: Receipt, done: str) -> Text:
+    """What a decision or answer led to; `done` says what it did when the review goes on."""
     if receipt.outcome:
         return Text(f"Review {receipt.review_id}: {receipt.outcome}", style=OUTCOME_STYLE.get(receipt.outcome, ""))
-    if receipt.signatures_missing:
-        plural = "s are" if receipt.signatures_missing > 1 else " is"
-        line = f"Review {receipt.review_id}: counted. {receipt.signatures_missing} more signature{plural} missing"
-        return Text(f"{line}, by another person", style="yellow")
-    return Text(f"Review {receipt.review_id}: counted, now at {receipt.stage}")
+    missing = receipt.signatures_missing
+    tail = f", {missing} {'signature' if missing == 1 else 'signatures'} missing" if missing else ""
+    return Text(f"Review {receipt.review_id}: {done}{tail}", style="yellow" if missing else "")
 
 
 def submitted_line(name: str, taken: "Submission") -> Text:

@@ -52,13 +52,12 @@ def worker_command(queues: str, as_json: bool) -> None:
 
 @click.command("doctor", cls=Command)
 @json_option
-@click.pass_context
-def doctor_command(ctx: click.Context, as_json: bool) -> None:
+def doctor_command(as_json: bool) -> None:
     """Check every part by a real request, and say how to mend what fails.
 
     Exits with 0 when nothing fails, 5 when a server or worker does, 2 when only the installation or a setting does.
     """
-    from workers.doctor import examine, exit_code
+    from workers.doctor import examine, verdict
 
     checks = asyncio.run(examine(load_settings()))
     if as_json:
@@ -73,7 +72,8 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
         for check in checks:
             table.add_row(cell(check.part), cell(check.status, styles[check.status]), cell(check.detail), check.remedy)
         show(table)
-    ctx.exit(exit_code(checks))
+    if (failure := verdict(checks)) is not None:
+        raise failure
 
 
 @click.command("settings", cls=Command)

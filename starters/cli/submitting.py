@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from countersign.errors import CountersignError, InvalidRequest
 from countersign.review.payloads import ReviewRequest
 from starters.cli.common import CommandError, emit, error_document, first_problem, plain
-from starters.cli.files import STDIN, about, read_bounded
+from starters.cli.files import DOCUMENT_LIMIT, STDIN, about, read_bounded
 from starters.cli.following import follow, raise_if_bad, say_if_stored
 from starters.cli.render import commands, show, status_view, submitted_line
 from starters.client import ReviewClient, Standing, Submission
@@ -86,7 +86,7 @@ async def submit_all(client: ReviewClient, order: Order) -> list[Result]:
 
 async def _submit(client: ReviewClient, name: str, request: ReviewRequest) -> Submission:
     max_bytes = int(client.settings.max_document_mb * 1_000_000)
-    data = await asyncio.to_thread(read_bounded, name, max_bytes)
+    data = await asyncio.to_thread(read_bounded, name, max_bytes, setting=DOCUMENT_LIMIT)
     return await client.submit(data, name, request)
 
 

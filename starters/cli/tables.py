@@ -1,5 +1,6 @@
 """Lists as tables: reviews, the queue, sections, the trail, costs, knowledge and cells. Made as in `render`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from rich.text import Text
 
 from countersign.review.payloads import KnowledgeHit
 from starters.cli.render import OUTCOME_STYLE, SEVERITY_STYLE, cell, moment, money, shortened, span, table_of
+
+_HASH = re.compile(r"[0-9a-f]{32,}")
 
 if TYPE_CHECKING:
     from countersign.document.model import DocumentText
@@ -78,7 +81,12 @@ def sections_table(document: "DocumentText") -> Table:
 
 
 def _brief(facts: Mapping[str, Any]) -> str:  # any JSON value
-    return shortened(" ".join(f"{name}={value}" for name, value in facts.items()))
+    """Facts in a line; of a hash its beginning, which is enough to compare by eye."""
+    shown = {
+        name: f"{value[:12]}…" if isinstance(value, str) and _HASH.fullmatch(value) else value
+        for name, value in facts.items()
+    }
+    return shortened(" ".join(f"{name}={value}" for name, value in shown.items()))
 
 
 def trail_view(rows: Sequence["TrailRow"], check: "TrailCheck") -> Group:

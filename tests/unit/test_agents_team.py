@@ -178,7 +178,7 @@ async def test_a_person_is_required_whatever_the_model_says(
     )
     synthesis, metrics = await team.synthesise(DEPS, [finding], model, call_id="c-9")
     assert synthesis.requires_human_review is needs
-    assert metrics.agent == "synthesis"
+    assert metrics.agent == "reconcile"
 
 
 async def test_progress_is_heard_after_every_response_and_never_before_one() -> None:

@@ -41,6 +41,7 @@ from countersign.words import Autonomy, Outcome, RiskBand, Route, Severity, Stag
 from starters.cli.common import error_document
 from starters.cli.edits import parse_edit
 from starters.cli.files import read_bounded
+from starters.cli.histories import explained
 from starters.cli.main import COMMANDS, EXIT_CODES, cli
 from starters.cli.records import parse_since
 from starters.cli.render import money, printable, shortened, span
@@ -453,7 +454,7 @@ def test_a_decision_carries_what_was_typed(run: Terminal) -> None:
 
 def test_missing_signatures_are_counted(run: Terminal) -> None:
     run.client.receipt = Receipt(review_id="r-1", stage=Stage.SIGN, signatures_missing=1)
-    assert "1 more signature is missing" in run("approve", "r-1", "--reviewer", "Bo").stdout
+    assert "signed, 1 signature missing" in run("approve", "r-1", "--reviewer", "Bo").stdout
 
 
 def test_a_refusal_exits_with_4_and_does_not_name_the_reviewer(run: Terminal) -> None:
@@ -601,6 +602,12 @@ def test_replay_of_what_is_no_history_fails(run: Terminal, contract: Path) -> No
     (verdict,) = json.loads(result.stdout)
     assert verdict["ok"] is False and "is no saved history" in verdict["problem"]
     assert json.loads(result.stderr)["type"] == "ReplayFailed"
+
+
+def test_a_replay_failure_says_what_core_says() -> None:
+    told = 'Workflow activation failed: Failure { message: "[TMPRL1100] no \\"machine\\"", source: "" }'
+    assert explained(RuntimeError(told)) == '[TMPRL1100] no "machine"'
+    assert len(explained(RuntimeError("x" * 9000))) == 500
 
 
 # --- small pure functions ---

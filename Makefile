@@ -1,0 +1,55 @@
+# Two commands matter: `make demo` and `make test`. Everything lives in .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench histories lock clean
+
+demo: $(VENV)/.run
+	@$(BIN)/countersign demo
+
+test: $(VENV)/.dev
+	@$(BIN)/pytest -n 2 --dist loadgroup
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	@$(BIN)/python benchmarks/sentinel.py
+	@$(BIN)/python benchmarks/clauses.py
+	@$(BIN)/python benchmarks/contracts.py
+
+# Stored histories of every route, written anew. Only for a change that is meant to alter what new reviews do.
+histories: $(VENV)/.dev
+	@COUNTERSIGN_SAVE_HISTORIES=1 $(BIN)/pytest -n 0 tests/workflow
+
+# Pinned versions with hashes and no addresses; the same files serve Python 3.11 to 3.13.
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --quiet --extra build --extra embedded --extra semantic
+lock: $(VENV)/.dev
+	@$(PIP) uv
+	@$(LOCK) -o requirements/run.txt
+	@$(LOCK) --extra anthropic --extra openai --extra google --extra dev -c requirements/run.txt -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) .countersign .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
+	"Countersign needs Python 3.11 to 3.13, not %d.%d: run make PYTHON=python3.12" % v)'
+	@echo "Setting up .venv (once, a minute or two) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python requirements/run.txt pyproject.toml
+	@test -e $(VENV)/.dev || $(PIP) --require-hashes -r requirements/run.txt
+	@test -e $(VENV)/.dev || $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python requirements/dev.txt pyproject.toml
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/.run
