@@ -1,4 +1,4 @@
-"""Train and measure the clause finder on CUAD: `python benchmarks/train_clauses.py [--write] [--quick] [--json] [--data DIR]`.
+"""Train and measure the clause finder on CUAD: `python benchmarks/train_clauses.py [--write] [--quick] [--json]`.
 
 Measures by cross-validation grouped by contract: a contract counts as having a family when any passage reaches the
 family's threshold, and everything (features kept, weights, calibration, thresholds) comes from the training folds
@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from countersign.clauses import weights as w  # noqa: E402
 from countersign.clauses.cuad import CUAD_CATEGORY  # noqa: E402
-from countersign.clauses.cues import cue_counts  # noqa: E402
+from countersign.clauses.cues import cue_counts, signed  # noqa: E402
 from countersign.clauses.features import features  # noqa: E402
 from countersign.clauses.passages import passages  # noqa: E402
 from countersign.clauses.position import plain  # noqa: E402
@@ -56,6 +56,7 @@ class Corpus:
     contract: NDArray[np.int64]
     labels: Bools  # (N, F)
     cued: Bools  # (N, F)
+    grave: Bools  # (N, F)
     present: Bools  # (C, F)
     structural: dict[str, tuple[Bools, Bools]]
     """By family found by form: (C,) whether something was found, and whether the experts found it."""
@@ -70,7 +71,7 @@ def read_corpus(data: Path, playbook: Playbook, most: int | None = None) -> Corp
     for line in (folder / "spans.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         spans[row["contract_id"], row["category"]] = row
-    counts, hashes, owners, labels, cued = [], [], [], [], []
+    counts, hashes, owners, labels, cued, grave = [], [], [], [], [], []
     present = np.zeros((len(contracts), len(FAMILIES)), dtype=bool)
     structural = {key: (np.zeros(len(contracts), bool), np.zeros(len(contracts), bool)) for key in STRUCTURAL}
     for number, contract in enumerate(contracts):
@@ -82,7 +83,10 @@ def read_corpus(data: Path, playbook: Playbook, most: int | None = None) -> Corp
         hashes.append(found.astype(np.uint32))
         owners.append(np.full(len(places), number))
         plain_texts = [plain(piece) for piece in pieces]
-        cued.append(np.stack([cue_counts(plain_texts, playbook.family(key)) > 0 for key in FAMILIES], axis=1))
+        cues = [cue_counts(plain_texts, playbook.family(key)) for key in FAMILIES]
+        cued.append(np.stack(cues, axis=1) > 0)
+        signs = [playbook.family(key).walk_away.signs for key in FAMILIES]
+        grave.append(np.stack([signed(plain_texts, *pair) for pair in zip(cues, signs, strict=True)], axis=1))
         for key, (said, true) in structural.items():
             said[number] = STRUCTURAL[key](text) is not None
             true[number] = bool(spans[contract["contract_id"], CUAD_CATEGORY[key]]["present"])
@@ -101,6 +105,7 @@ def read_corpus(data: Path, playbook: Playbook, most: int | None = None) -> Corp
         contract=np.concatenate(owners),
         labels=np.concatenate(labels),
         cued=np.concatenate(cued),
+        grave=np.concatenate(grave),
         present=present,
         structural=structural,
     )
@@ -116,9 +121,11 @@ def _entries(corpus: Corpus, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int6
 
 def _vocabulary(corpus: Corpus, chosen: NDArray[np.int64]) -> NDArray[np.uint32]:
     owners, entries = _entries(corpus, chosen)
-    keys = (corpus.hashes[entries].astype(np.uint64) << np.uint64(32)) | corpus.contract[chosen][owners].astype(np.uint64)
+    keys = (corpus.hashes[entries].astype(np.uint64) << np.uint64(32)) | corpus.contract[chosen][owners].astype(
+        np.uint64
+    )
     values, contracts = np.unique(np.unique(keys) >> np.uint64(32), return_counts=True)
-    return values[contracts >= LEAST_CONTRACTS].astype(np.uint32)
+    return np.asarray(values[contracts >= LEAST_CONTRACTS], dtype=np.uint32)
 
 
 def fit_table(corpus: Corpus, contracts: NDArray[np.int64], epochs: int) -> w.Weights:
@@ -202,7 +209,7 @@ def logistic(inputs: NDArray[np.float64], target: Bools, ridge: float) -> NDArra
 
 
 def best_threshold(chance: w.Floats, present: Bools) -> float:
-    """The probability with the best F1, drawn towards 0.42 (near the optimum for calibrated ones) where positives are few."""
+    """The probability with the best F1, drawn towards 0.42 (near the best if calibrated) where positives are few."""
     grid = np.arange(0.1, 0.8, 0.02)
     f1 = [2 * (chance[present] >= t).sum() / max((chance >= t).sum() + present.sum(), 1) for t in grid]
     share = present.sum() / (present.sum() + 40)
@@ -243,7 +250,7 @@ def _top(logits: w.Floats) -> tuple[float, float]:
 
 
 def predict(corpus: Corpus, weights: w.Weights, contracts: NDArray[np.int64]) -> tuple[w.Floats, Bools]:
-    """(contracts, F) probabilities and whether each contract counts as having each family."""
+    """(contracts, F) probabilities, and whether each contract counts as having each family, as in `find_clauses`."""
     chosen, margins = margins_of(corpus, weights, contracts)
     chance = np.zeros((len(contracts), len(FAMILIES)), dtype=np.float32)
     for place, number in enumerate(contracts):
@@ -251,7 +258,8 @@ def predict(corpus: Corpus, weights: w.Weights, contracts: NDArray[np.int64]) ->
         for column in range(len(FAMILIES)):
             logits = w.passage_logits(margins[own, column], corpus.cued[chosen[own], column], weights.passage[column])
             chance[place, column] = w.document_probabilities(logits, weights.document[column]).max(initial=0.0)
-    return chance, chance >= weights.threshold
+    grave = np.array([corpus.grave[corpus.contract == number].any(axis=0) for number in contracts])
+    return chance, (chance >= weights.threshold) | grave
 
 
 def figures(said: Bools, present: Bools) -> dict[str, float | int]:
@@ -311,7 +319,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and with `--write` train on everything and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Settings().data, help="folder laid out like shared/data")
-    parser.add_argument("--quick", action="store_true", help="60 contracts, 2 folds, 1 epoch: shows that it works, no more")
+    parser.add_argument(
+        "--quick", action="store_true", help="60 contracts, 2 folds, 1 epoch: shows that it works, no more"
+    )
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     parser.add_argument("--write", action="store_true", help="train on everything and write the weights")
     parser.add_argument("--no-measure", action="store_true", help="skip the cross-validation")

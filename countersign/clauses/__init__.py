@@ -1,4 +1,4 @@
-"""Finding clauses of a playbook's families in a contract, and judging the position each one takes. No network, no model."""
+"""Finding the clauses a playbook asks for, and judging the position each one takes. No network, no language model."""
 
 from countersign.clauses.find import ClauseHit, find_clauses
 from countersign.clauses.position import judge_position

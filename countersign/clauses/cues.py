@@ -26,40 +26,40 @@ def required_words(cue: str) -> tuple[str, ...]:
     """
     if _UNREAD.search(cue):
         return ()
-    tokens = _TOKEN.findall(cue.lower())
-    groups, position = _sequence(tokens, 0)
-    if position < len(tokens):
+    parts = _TOKEN.findall(cue.lower())
+    groups, position = _sequence(parts, 0)
+    if position < len(parts):
         return ()
     return max(groups, key=lambda words: (min(map(len, words)), -len(words)), default=())
 
 
-def _sequence(tokens: list[str], position: int) -> tuple[list[tuple[str, ...]], int]:
-    """Sets of which every match has a member, for the tokens up to an unmatched `)`, and where that stands.
+def _sequence(parts: list[str], position: int) -> tuple[list[tuple[str, ...]], int]:
+    """Sets of which every match has a member, for the parts up to an unmatched `)`, and where that stands.
 
     For alternatives there is one set: the best of each alternative together.
     """
     alternatives: list[list[tuple[str, ...]]] = [[]]
     run = ""
-    while position < len(tokens) and tokens[position] != ")":
-        token = tokens[position]
-        after = tokens[position + 1] if position + 1 < len(tokens) else ""
-        if token.isalpha() or token == " ":
+    while position < len(parts) and parts[position] != ")":
+        part = parts[position]
+        after = parts[position + 1] if position + 1 < len(parts) else ""
+        if part.isalpha() or part == " ":
             optional = after in _OPTIONAL or after.startswith("{")
-            run = _closed(run, alternatives[-1]) if optional else run + token
+            run = _closed(run, alternatives[-1]) if optional else run + part
             if after == "+":
                 run = _closed(run, alternatives[-1])
-        elif token in ("(", "(?:"):
+        elif part in ("(", "(?:"):
             run = _closed(run, alternatives[-1])
-            inner, position = _sequence(tokens, position + 1)
-            after = tokens[position + 1] if position + 1 < len(tokens) else ""
+            inner, position = _sequence(parts, position + 1)
+            after = parts[position + 1] if position + 1 < len(parts) else ""
             if not (after in _OPTIONAL or after.startswith("{")):
                 alternatives[-1].extend(inner)
-        elif token.startswith("(?"):
+        elif part.startswith("(?"):
             run = _closed(run, alternatives[-1])
-            _, position = _sequence(tokens, position + 1)
+            _, position = _sequence(parts, position + 1)
         else:
             run = _closed(run, alternatives[-1])
-            if token == "|":
+            if part == "|":
                 alternatives.append([])
         position += 1
     _closed(run, alternatives[-1])
@@ -87,3 +87,11 @@ def cue_counts(plain_texts: Sequence[str], family: Family) -> NDArray[np.int64]:
             if (not words or any(word in text for word in words)) and search(text):
                 counts[index] += 1
     return counts
+
+
+def signed(plain_texts: Sequence[str], cues: NDArray[np.int64], signs: Sequence[str]) -> NDArray[np.bool_]:
+    """In which passages with a cue one of the signs matches too."""
+    found = np.zeros(len(plain_texts), dtype=bool)
+    for index in map(int, np.flatnonzero(cues)):
+        found[index] = any(compiled(sign).search(plain_texts[index]) for sign in signs)
+    return found

@@ -9,13 +9,19 @@ from numpy.typing import NDArray
 
 _TOKEN = re.compile(r"[a-z]+|\d+|[$%]")
 _MONTHS = frozenset(
-    "january february march april may june july august september october november december".split()
+    ["january", "february", "april", "june", "july", "august", "september", "october", "november", "december"]
 )
+"""Those that are no other word."""
 _HEAD_PASSAGES = 12
 """Passages from the beginning that count as the head, where parties and dates stand."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_SALTS = {"bigram": np.uint64(0x51ED270B), "trigram": np.uint64(0xA3B19535), "head": np.uint64(0xC2B2AE35), "before": np.uint64(0x27D4EB2F)}
+_SALTS = {
+    "bigram": np.uint64(0x51ED270B),
+    "trigram": np.uint64(0xA3B19535),
+    "head": np.uint64(0xC2B2AE35),
+    "before": np.uint64(0x27D4EB2F),
+}
 
 _known: dict[str, int] = {}
 
@@ -24,7 +30,7 @@ def _normal(token: str) -> str:
     """The class of a number or month; every other word is itself."""
     if token[0].isdigit():
         return "#year" if len(token) == 4 and token[:2] in {"19", "20"} else f"#{min(len(token), 4)}"
-    return "#month" if token in _MONTHS and token not in {"may", "march"} else token
+    return "#month" if token in _MONTHS else token
 
 
 def _ids(tokens: Sequence[str]) -> NDArray[np.uint64]:

@@ -1,7 +1,8 @@
 """The clause finder: passages of a contract that hold the clauses a playbook asks for, with probabilities.
 
 Title and parties are found by form; families that `weights.npz` was trained for by it and by the playbook's cues
-together; all others by cues alone.
+together; all others by cues alone. A passage in which a cue and a sign of the walk-away position match always counts:
+unusual words must not hide a dangerous clause.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from countersign.clauses import weights as trained
-from countersign.clauses.cues import cue_counts
+from countersign.clauses.cues import cue_counts, signed
 from countersign.clauses.features import features
 from countersign.clauses.passages import passages
-from countersign.clauses.position import compiled, plain
+from countersign.clauses.position import plain
 from countersign.clauses.structure import SCORE, STRUCTURAL
 from countersign.playbook.model import Family
 
@@ -25,7 +26,7 @@ STATED_ONCE = frozenset({"agreement_date", "effective_date"})
 """Families of which a further hit would only be a signature block or a mention."""
 CUE_SCORES = (0.0, 0.55, 0.7, 0.8)
 """Score by number of cues that match, for a family without weights: a grade, not measured like a trained one's."""
-_SIGN_BONUS = 0.1
+SIGN_BONUS = 0.1
 """Added where one of the family's signs of a position matches too: the passage is likely to be the operative clause."""
 
 
@@ -85,12 +86,20 @@ def _scores(reading: _Reading, family: Family) -> tuple[NDArray[np.float32], flo
     cues = cue_counts(reading.plain_texts, family)
     model = trained.committed()
     column = model.column(family.key)
-    if column is not None:
-        logits = trained.passage_logits(reading.margins[:, column], cues > 0, model.passage[column])
-        return trained.document_probabilities(logits, model.document[column]), float(model.threshold[column])
-    scores = np.array(CUE_SCORES, dtype=np.float32)[np.minimum(cues, len(CUE_SCORES) - 1)]
+    if column is None:
+        return _grades(reading, family, cues), CUE_SCORES[1]
+    logits = trained.passage_logits(reading.margins[:, column], cues > 0, model.passage[column])
+    scores = trained.document_probabilities(logits, model.document[column])
+    threshold = model.threshold[column]
+    grave = signed(reading.plain_texts, cues, family.walk_away.signs)
+    if grave.any():
+        least = np.maximum(_grades(reading, family, cues), threshold)
+        scores = np.where(grave, np.maximum(scores, least), scores)
+    return scores, float(threshold)
+
+
+def _grades(reading: _Reading, family: Family, cues: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The (passages,) scores by cues and signs alone."""
+    grades = np.array(CUE_SCORES, dtype=np.float32)[np.minimum(cues, len(CUE_SCORES) - 1)]
     signs = [sign for stance in (family.preferred, family.fallback, family.walk_away) for sign in stance.signs]
-    for index in np.flatnonzero(cues):
-        if any(compiled(sign).search(reading.plain_texts[index]) for sign in signs):
-            scores[index] += _SIGN_BONUS
-    return scores, CUE_SCORES[1]
+    return np.asarray(grades + SIGN_BONUS * signed(reading.plain_texts, cues, signs), dtype=np.float32)

@@ -79,7 +79,9 @@ def _joined(text: str, pieces: Sequence[_Piece]) -> list[tuple[int, int]]:
         last = index + 1 == len(pieces) or pieces[index + 1].opens
         if short and held is None and last and not piece.opens and merged and piece.end - merged[-1][0] <= LONGEST:
             merged[-1] = (merged[-1][0], piece.end)
-        elif short and not (last and len(_WORD.findall(text, start, piece.end)) >= SENTENCE_WORDS and text[piece.end - 1] in ".;"):
+        elif short and not (
+            last and len(_WORD.findall(text, start, piece.end)) >= SENTENCE_WORDS and text[piece.end - 1] in ".;"
+        ):
             held = start
         else:
             merged.append((start, piece.end))

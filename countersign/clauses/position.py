@@ -19,7 +19,7 @@ def plain(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def compiled(pattern: str) -> re.Pattern[str]:
-    """The pattern of a cue or sign for plain text, which is in lower case: most need no slow case-insensitive search."""
+    """The pattern of a cue or sign for plain text; as that is in lower case, most need no case-insensitive search."""
     pattern = pattern.translate(_PLAIN)
     return re.compile(pattern, re.IGNORECASE if _UPPER.search(pattern) else re.NOFLAG)
 

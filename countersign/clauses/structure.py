@@ -8,7 +8,7 @@ from countersign.clauses.passages import passages
 HEAD = 8000
 """Title and parties stand in so many characters from the beginning."""
 SCORE = 0.93
-"""Score of a title or of parties found: the share of CUAD's contracts where what is found overlaps an expert's label."""
+"""Score of a title or of parties found: the share of CUAD contracts where what is found overlaps an expert's label."""
 
 Span = tuple[int, int]
 
@@ -20,11 +20,14 @@ _KIND = re.compile(rf"\b(?:{_KINDS})s?\b", re.IGNORECASE)
 _LINE = re.compile(r"[^\n\r]+")
 _CAPITALS = re.compile(rf"\b(?:[A-Z&][A-Z&/,'’()\-]*\s+){{1,12}}(?:{_KINDS.upper()})S?\b")
 _NAMED = re.compile(
-    rf"\b(?!(?:This|The|Said|Such|Exhibit)\b)((?:[A-Z][\w&/'’\-]*\s+(?:(?:of|and|for|to)\s+)?){{1,10}}?(?:{_KINDS.title().replace('[Cs]', '[cs]')}))\b"
+    r"\b(?!(?:This|The|Said|Such|Exhibit)\b)"
+    rf"((?:[A-Z][\w&/'’\-]*\s+(?:(?:of|and|for|to)\s+)?){{1,10}}?(?:{_KINDS.title().replace('[Cs]', '[cs]')}))\b"
 )
 _LONGEST_TITLE = 150
 _BETWEEN = re.compile(
-    r"\b(?:between|among|amongst|undersigned)\b|\b(?:made|entered|executed|granted|issued|agreed)\b[^.]{0,80}?\bby\b|\bparty\s+(?:a|b|1|2|of the first part)\b"
+    r"\b(?:between|among|amongst|undersigned)\b"
+    r"|\b(?:made|entered|executed|granted|issued|agreed)\b[^.]{0,80}?\bby\b"
+    r"|\bparty\s+(?:a|b|1|2|of the first part)\b"
     r"|\b(?:seller|buyer|licensor|licensee|supplier|shipper|carrier|company|client|customer)\s*:",
     re.IGNORECASE,
 )
@@ -35,20 +38,24 @@ _LEGAL_FORM = re.compile(
 )
 
 
-
 def _title_line(head: str) -> Span | None:
     """The first line that names a kind of contract and whose longer words all begin with a capital."""
     for match in _LINE.finditer(head):
         line = match.group().strip(" \t#*_")
         words = [word for word in re.findall(r"[^\W\d_]+", line) if len(word) > 3]
-        if len(line) <= _LONGEST_TITLE and _KIND.search(line) and line[-1] not in ".;,:" and all(w[0].isupper() for w in words):
+        if (
+            len(line) <= _LONGEST_TITLE
+            and _KIND.search(line)
+            and line[-1] not in ".;,:"
+            and all(w[0].isupper() for w in words)
+        ):
             start = match.start() + match.group().index(line)
             return start, start + len(line)
     return None
 
 
 def title(text: str) -> Span | None:
-    """The title, verbatim: a line or run of capitals that names a kind of contract, or the first name of a contract in the text."""
+    """The title, verbatim: a line or run of capitals that names a kind of contract, else the first contract named."""
     head = text[:HEAD]
     spans = [span for span in (_title_line(head), *(m.span() for m in [_CAPITALS.search(head)] if m)) if span]
     if spans:

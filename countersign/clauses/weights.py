@@ -93,11 +93,11 @@ def margins(weights: Weights, rows: NDArray[np.int64], hashes: NDArray[np.uint64
         if left < right:
             present, starts = np.unique(rows[left:right], return_index=True)
             sums[present] = np.add.reduceat(weights.table[places[left:right]], starts, axis=0)
-    return sums / np.sqrt(np.maximum(counts, 1.0))[:, None] + weights.bias
+    return np.asarray(sums / np.sqrt(np.maximum(counts, 1.0))[:, None] + weights.bias, dtype=np.float32)
 
 
 def passage_logits(margin: Floats, cued: NDArray[np.bool_], coefficients: Floats) -> Floats:
-    """Logits that each passage has the clause, of one family: (n,) margins and whether a cue of the playbook matched."""
+    """Logits that each passage has the clause, for one family: from (n,) margins and whether a cue matched."""
     slope, cue, intercept = coefficients
     return np.asarray(slope * margin + cue * cued + intercept, dtype=np.float32)
 

@@ -2,6 +2,7 @@
 
 import click
 
+from countersign.errors import CountersignError
 from countersign.review.payloads import ReviewStatus
 from countersign.words import Outcome
 from starters.cli.common import ReviewBlocked, ReviewFailed
@@ -34,15 +35,15 @@ def say_if_stored(standing: Standing, *, as_json: bool) -> None:
         click.echo("No worker answered; this is what was last stored. Start one with 'countersign worker'.", err=True)
 
 
-def raise_if_bad(status: ReviewStatus) -> None:
-    """Raise `ReviewFailed` or `ReviewBlocked`, with the reason, when a review that was waited for ended so."""
+def bad_end(status: ReviewStatus) -> CountersignError | None:
+    """`ReviewFailed` or `ReviewBlocked`, with the reason, when a review that was waited for ended so; else None."""
     kinds = {Outcome.FAILED: ReviewFailed, Outcome.BLOCKED: ReviewBlocked}
     if status.outcome not in kinds:
-        return
+        return None
     why, remedy = (status.failure.message, status.failure.remedy) if status.failure else ("", "")
     if not why and status.screening:
         why = f"the sentinel's risk score is {status.screening.risk_score:.2f}"
-    raise kinds[status.outcome](
+    return kinds[status.outcome](
         f"review {status.review_id} is {status.outcome}" + (f": {why}" if why else ""),
         remedy=remedy or f"See 'countersign status {status.review_id}' and its trail",
     )

@@ -1,5 +1,6 @@
 """The command line. Commands live in modules that are imported when used, so that `--help` answers at once."""
 
+import contextlib
 import importlib
 import os
 import sys
@@ -83,18 +84,19 @@ def main() -> None:
     (`PyGILState_Release`), after its work is done, and the exit code would lie.
     """
     code = _run()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        # A reader that has gone (`| head`) wants nothing more.
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
     os._exit(code)
 
 
-def _run() -> int:  # noqa: PLR0911  one return an exit code
+def _run() -> int:
     from countersign.errors import CountersignError
 
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
+        # Outside standalone mode click returns the code that a command gave to `ctx.exit`.
+        code = cli(standalone_mode=False)
     except click.Abort:
         click.echo("Stopped.", err=True)
         return 130
@@ -104,11 +106,13 @@ def _run() -> int:  # noqa: PLR0911  one return an exit code
     except CountersignError as error:
         click.echo(f"countersign: {error}", err=True)
         return EXIT_CODES.get(error.type, 1)
-    except BrokenPipeError:
-        # The reader (`| head`) has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception:
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except Exception:  # noqa: BLE001  the last line of defence: say so and exit with 1
         traceback.print_exc()
         return 1
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -183,7 +183,7 @@ def header(status: ReviewStatus) -> Panel:
             ("screening", f"{status.screening.band} at {status.screening.risk_score:.2f} ({shortened(names)})")
         )
     if status.route:
-        facts.append(("route", f"{status.route}: {'; '.join(status.route_reasons) or '-'}"))
+        facts.append(("route", ": ".join(part for part in (status.route, "; ".join(status.route_reasons)) if part)))
     if status.degraded:
         facts.append(("without", cell(", ".join(status.degraded), "yellow")))
     usage = status.usage

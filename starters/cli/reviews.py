@@ -98,7 +98,7 @@ def status_command(review_id: str, tenant: str | None, as_json: bool) -> None:
 @json_option
 def watch_command(review_id: str, tenant: str | None, timeout: float | None, as_json: bool) -> None:
     """Follow a review until it ends or waits for a person. The exit code tells how it went."""
-    from starters.cli.following import follow, raise_if_bad, say_if_stored
+    from starters.cli.following import bad_end, follow, say_if_stored
     from starters.cli.render import show, status_view
 
     async def look(client: "ReviewClient") -> "Standing":
@@ -110,7 +110,8 @@ def watch_command(review_id: str, tenant: str | None, timeout: float | None, as_
         emit(standing.status)
     else:
         show(status_view(standing.status, load_settings().tenant))
-    raise_if_bad(standing.status)
+    if (problem := bad_end(standing.status)) is not None:
+        raise problem
 
 
 @click.command("list", cls=Command)

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from countersign.errors import CountersignError, InvalidRequest
 from countersign.review.payloads import ReviewRequest
-from starters.cli.common import CommandError, emit, error_document, first_problem, plain
+from starters.cli.common import emit, error_document, first_problem, plain
 from starters.cli.files import DOCUMENT_LIMIT, STDIN, about, read_bounded
-from starters.cli.following import follow, raise_if_bad, say_if_stored
+from starters.cli.following import bad_end, follow, say_if_stored
 from starters.cli.render import commands, show, status_view, submitted_line
 from starters.client import ReviewClient, Standing, Submission
 
@@ -52,6 +52,11 @@ class Result:
     taken: Submission | None = None
     standing: Standing | None = None
     error: CountersignError | None = None
+
+    @property
+    def problem(self) -> CountersignError | None:
+        """Why it did not come through: an error on the way, or a review that failed or was blocked."""
+        return self.error or (bad_end(self.standing.status) if self.standing else None)
 
 
 async def submit_all(client: ReviewClient, order: Order) -> list[Result]:
@@ -101,15 +106,13 @@ def report(order: Order, results: list[Result], default_tenant: str) -> None:
         _report_json(results)
     else:
         _report_people(order, results, default_tenant)
-    failed = [result.error for result in results if result.error is not None]
-    if len(results) > 1 and failed:
-        summary = type(failed[0])(f"{len(failed)} of {len(results)} files were not taken", remedy="See above for each")
-        raise CommandError(summary, as_json=order.as_json)
-    if failed:
-        raise failed[0]
-    for result in results:
-        if result.standing is not None:
-            raise_if_bad(result.standing.status)
+    problems = [result.problem for result in results if result.problem is not None]
+    if len(results) > 1 and problems:
+        raise type(problems[0])(
+            f"{len(problems)} of {len(results)} files did not come through", remedy="See above for each"
+        )
+    if problems:
+        raise problems[0]
 
 
 def _report_json(results: list[Result]) -> None:

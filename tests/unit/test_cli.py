@@ -369,6 +369,15 @@ def test_one_bad_file_does_not_stop_the_others(run: Terminal, tmp_path: Path) ->
     assert "2 of 25" in json.loads(result.stderr)["message"]
 
 
+def test_of_many_the_first_that_did_not_come_through_gives_the_exit_code(run: Terminal, contract: Path) -> None:
+    run.client.standing = Standing(status_of(outcome=Outcome.BLOCKED))
+    result = run("submit", str(contract), "none.txt", "--wait", "--json")
+    assert result.exit_code == EXIT_CODES["ReviewBlocked"]
+    assert json.loads(result.stderr)["message"].startswith("2 of 2")
+    found = json.loads(result.stdout)
+    assert (len(found["reviews"]), found["reviews"][0]["outcome"], len(found["errors"])) == (1, "blocked", 1)
+
+
 def test_one_id_for_many_files_is_numbered(run: Terminal, contract: Path) -> None:
     found = json.loads(run("submit", str(contract), str(contract), "--id", "batch", "--json").stdout)
     assert [one["review_id"] for one in found["reviews"]] == ["batch-1", "batch-2"]
