@@ -108,7 +108,7 @@ def _run() -> int:
         return EXIT_CODES.get(error.type, 1)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
-    except Exception:  # noqa: BLE001  the last line of defence: say so and exit with 1
+    except Exception:
         traceback.print_exc()
         return 1
     return code if isinstance(code, int) else 0

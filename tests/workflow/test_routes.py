@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from helpers.contracts import HOSTILE, nda
 from helpers.world import World
-from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
+from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError, CancelledError
 
 from countersign.review.payloads import Answer, ReviewStatus
 from countersign.words import Autonomy, Outcome, RiskBand, Route, Severity, Stage, Verdict
@@ -103,7 +103,8 @@ async def test_amended_and_learned(world: World) -> None:
     again = await world.start("review-acme-after-correction", text=nda("five (5) years", law="England"))
     recalled = await world.until_signing(again)
     assert any(f.corrections for f in recalled.analysis.key_findings if f.clause == "confidentiality_term")  # type: ignore[union-attr]
-    await again.terminate()
+    await world.decide(again, Verdict.REJECT, "bob")
+    assert (await again.result()).outcome is Outcome.REJECTED
 
 
 async def test_rejected_by_signal(world: World) -> None:
@@ -297,8 +298,9 @@ async def test_a_cancelled_review_leaves_its_trail(world: World) -> None:
     handle = await world.start("review-acme-cancelled", text=nda())
     await world.until_signing(handle)
     await handle.cancel()
-    with pytest.raises(Exception, match="cancel"):
+    with pytest.raises(WorkflowFailureError) as failed:
         await handle.result()
+    assert isinstance(failed.value.cause, CancelledError)
     row = await world.services.reviews.row("cancelled", tenant="acme")
     assert row.outcome is Outcome.FAILED
     assert (await world.events(handle.id))[-1] == "settle:ended"
