@@ -24,4 +24,4 @@ class Audit:
                 )
             await self._services.reviews.project(given.status, given.version)
         actor = next((entry.actor for entry in reversed(given.entries) if entry.actor), None)
-        return AuditResult(actor_hash=self._services.pseudonyms.of("reviewer", actor) if actor else None)
+        return AuditResult(actor_hash=self._services.pseudonyms.of("user", actor) if actor else None)

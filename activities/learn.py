@@ -51,7 +51,7 @@ class Learn:
                     agreed=given.verdict is Verdict.APPROVE,
                     edits=len(given.edits),
                 ),
-                reviewer_hash=self._services.pseudonyms.of("reviewer", given.reviewer),
+                reviewer_hash=self._services.pseudonyms.of("user", given.reviewer),
             )
         return LearnResult(corrections=stored, degraded=await self._session_line(given))
 

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.contract_cases import SOURCES
 from benchmarks.contract_runs import Reviewed, Run
 from benchmarks.intervals import wilson
-from benchmarks.presence import MEASURED_FROM, bootstrap, score
+from benchmarks.presence import MEASURED_FROM, Numbers, bootstrap, score
 from countersign.clauses.cuad import CUAD_CATEGORY
 from countersign.words import Outcome, RiskBand
 
@@ -49,7 +49,7 @@ def report(run: Run, families: Sequence[str]) -> dict[str, Any]:  # Any: a JSON 
         "f1_interval": micro.get("f1_interval"),
         **(scored or {"micro": None, "micro_frequent": None, "macro": None, "rare": None, "per_family": {}}),
         "contracts_per_minute": round(60 * len(gaps) / sum(gaps), 2) if gaps else None,
-        "contracts_per_minute_interval": bootstrap(gaps, lambda draws: 60 / draws.mean(axis=1)),
+        "contracts_per_minute_interval": bootstrap(gaps, _a_minute),
         "p50_s": _quantile(seconds, 0.5),
         "p50_interval": bootstrap(seconds, lambda draws: np.quantile(draws, 0.5, axis=1)),
         "p99_s": _quantile(seconds, 0.99),
@@ -63,6 +63,12 @@ def report(run: Run, families: Sequence[str]) -> dict[str, Any]:  # Any: a JSON 
         "startup_s": round(run.startup_s, 1),
         "seconds": round(sum(gaps), 1),
     }
+
+
+def _a_minute(gaps: Numbers) -> Numbers:
+    """Contracts a minute from (draws, n) gaps in seconds; a draw of nothing but ties counts as a millisecond each."""
+    rates: Numbers = 60 / np.maximum(gaps.mean(axis=1), 1e-3)
+    return rates
 
 
 def _is(one: Reviewed, source: str) -> bool:

@@ -24,12 +24,12 @@ _WORD = re.compile(r"\w+")
 _ENUMERATOR = r"\(?(?:\d{1,2}|[a-zA-Z]|[ivxIVX]{1,5})[.)]\s"
 _BREAK = re.compile(
     rf"""
-    \n[ \t\r\f]*\n\s*                                             # a blank line
-  | \f\s*                                                         # a new page
-  | \n\s*(?=(?:article|section)\s+[\dIVX]+|\d{{1,2}}(?:\.\d{{1,2}})*[.)]?\s+["“]?[A-Z]|\([a-z]{{1,4}}\)\s)
-  | \s{{3,}}(?={_ENUMERATOR}|\d{{1,2}}\.\d{{1,2}}\s)              # an item of a list set with spaces
-  | (?P<sentence>(?<=[.!?])["”’)\]]{{0,2}}\s+(?=["“(\[]?[A-Z0-9]))  # the end of a sentence
-  | (?<=[.;:])\s+(?=\d{{1,2}}\.\d{{1,2}}(?:\.\d{{1,2}})*\.?\s)    # the next numbered clause
+    \n[ \t\r\f]*+\n\s*+                                                       # a blank line
+  | \f\s*+                                                                    # a new page
+  | \n\s*+(?=(?:article|section)\s+[\dIVX]+|\d{{1,2}}(?:\.\d{{1,2}})*[.)]?\s+["“]?[A-Z]|\([a-z]{{1,4}}\)\s)
+  | (?<!\s)\s{{3,}}+(?={_ENUMERATOR}|\d{{1,2}}\.\d{{1,2}}\s)                  # an item of a list set with spaces
+  | (?P<sentence>(?<=[.!?])["”’)\]]{{0,2}}\s++(?=["“(\[]?[A-Z0-9]))           # the end of a sentence
+  | (?<=[.;:])\s++(?=\d{{1,2}}\.\d{{1,2}}(?:\.\d{{1,2}})*\.?\s)               # the next numbered clause
     """,
     re.VERBOSE,
 )
@@ -37,7 +37,7 @@ _ABBREVIATION = re.compile(
     r"(?:\b(?:Inc|Corp|Co|Ltd|LLC|L\.L\.C|L\.P|N\.A|S\.A|B\.V|No|Nos|Sec|Art|Mr|Mrs|Ms|Dr|St|Ave|vs|v|U\.S|U\.K|e\.g|i\.e"
     r"|cf|etc|Jr|Sr|Attn|Tel|approx|Section|Article|Exhibit|[A-Z])|(?:^|\s)\(?\d{1,2}(?:\.\d{1,2})*)\.[\"”’)\]]{0,2}$"
 )
-_PART = re.compile(rf";\s+|(?<=[,:])\s+(?={_ENUMERATOR})|(?<=\s)(?=\([a-z]{{1,4}}\)\s)")
+_PART = re.compile(rf";\s++|(?<=[,:])\s++(?={_ENUMERATOR})|(?<=\s)(?=\([a-z]{{1,4}}\)\s)")
 
 
 @dataclass(frozen=True)

@@ -95,12 +95,12 @@ def test_our_side_is_what_the_ask_says(ask: str, opening: str, side: str) -> Non
         ("", ()),
         ("Please review this agreement and its governing law", ()),
         ("Focus on liability only", ("liability_cap", "liability_exclusions")),
-        ("What law is it governed by?", ("governing_law",)),
-        ("Is there a cap?", ("liability_cap",)),
+        ("Only: what law is it governed by?", ("governing_law",)),
+        ("Is there a cap? We are the Customer.", ()),
         ("Only look at the weather", ()),
     ],
 )
-def test_focus_needs_a_question_or_a_limit(ask: str, keys: tuple[str, ...]) -> None:
+def test_focus_needs_words_that_limit(ask: str, keys: tuple[str, ...]) -> None:
     assert focus(ask, FAMILIES) == keys
 
 

