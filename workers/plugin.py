@@ -1,10 +1,11 @@
-"""The wiring that worker, client and Replayer share: converter and workflow registrations, as one plugin."""
+"""The wiring that worker, client and Replayer share: converter, interceptors, registrations, as one plugin."""
 
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from workers.scrub import ScrubErrors
 from workflows.ping import PingWorkflow
 from workflows.review import ReviewWorkflow
 
@@ -21,10 +22,11 @@ def workflow_runner() -> WorkflowRunner:
 
 
 def countersign_plugin() -> SimplePlugin:
-    """Converter and workflows. Activities need services and are given to the worker by `workers.run`."""
+    """Converter, error scrubbing, workflows. Activities need services; `workers.run` gives them to the worker."""
     return SimplePlugin(
         "countersign",
         data_converter=pydantic_data_converter,
+        interceptors=[ScrubErrors()],
         workflows=list(WORKFLOWS),
         workflow_runner=lambda _: workflow_runner(),
     )

@@ -27,6 +27,7 @@ from countersign.services import Services
 from countersign.settings import Settings
 from workers.endpoints import connect_temporal, resolve
 from workers.plugin import countersign_plugin
+from workers.register import prepare
 from workflows import options
 
 QUEUES = (options.REVIEWS_QUEUE, options.AGENTS_QUEUE)
@@ -97,8 +98,12 @@ def build_workers(client: Client, services: Services, queues: Sequence[str]) -> 
 
 
 async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Event) -> None:
-    """Run a worker on these queues until `stop` is set; running steps get ten seconds to finish."""
+    """Run a worker on these queues until `stop` is set; running steps get ten seconds to finish.
+
+    Brings schema and search attributes up to date first, so that a worker is all that external servers need.
+    """
     endpoints = resolve(settings)
+    await prepare(settings, endpoints)
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(Services.open(settings, endpoints))
         client = await connect_temporal(settings, endpoints, plugins=[countersign_plugin()])

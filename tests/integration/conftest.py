@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Protocol
 
 import pytest
+from helpers.stack import Dev, running_dev
 
 
 class Eventually(Protocol):
@@ -34,3 +35,10 @@ def homes() -> Iterator[Path]:
     PostgreSQL, which refuses to run as root, has to pass through."""
     with tempfile.TemporaryDirectory(prefix="countersign-", ignore_cleanup_errors=True) as directory:
         yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def dev() -> Iterator[Dev]:
+    """One `countersign dev` for all tests of a process that leave it running; they share the xdist group `dev`."""
+    with running_dev() as running:
+        yield running

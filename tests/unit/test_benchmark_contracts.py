@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import contract_runs, contracts
+from benchmarks import contracts
 from benchmarks.contract_cases import NDAS, PDFS, TEXTS, Case, load_cases, select
 from benchmarks.contract_report import report, show
 from benchmarks.contract_runs import Reviewed, Run, evidence_holds, forget_other_servers, machine_seconds
 from benchmarks.presence import bootstrap, score
 from countersign.document.model import DocumentText, Page, Section
 from countersign.review.payloads import Evidence, Finding, ReviewStatus
+from countersign.settings import Settings
 from countersign.words import Outcome, Position, RiskBand, Severity, Stage
 
 TEXT = "1. Term. Two years. 2. Law. The laws of Ohio govern."
@@ -133,6 +134,7 @@ def test_scores_agree_with_counting_by_hand() -> None:
     assert figures["rare"]["positives"] == 2  # type: ignore[index]
 
 
+@settings(max_examples=30, deadline=None)
 @given(matrices)
 def test_scores_are_shares_with_their_intervals_around_them(pair: tuple[list[list[bool]], list[list[bool]]]) -> None:
     said, present = (np.array(rows) for rows in pair)
@@ -156,6 +158,7 @@ def test_a_perfect_finder_scores_one_and_nothing_counted_is_none() -> None:
     assert figures["macro"]["f1"] is None  # type: ignore[index]
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=30))
 def test_the_bootstrap_of_a_mean_stays_within_the_values(values: list[float]) -> None:
     interval = bootstrap(values, lambda draws: draws.mean(axis=1))
@@ -272,6 +275,6 @@ def test_other_servers_are_forgotten_but_not_the_model(monkeypatch: pytest.Monke
     monkeypatch.setenv("COUNTERSIGN_DATABASE_URL", "postgresql://elsewhere/db")
     monkeypatch.setenv("COUNTERSIGN_MODEL", "offline")
     forget_other_servers()
-    assert contract_runs.Settings().temporal_address is None
-    assert contract_runs.Settings().database_url is None
-    assert "model" in contract_runs.Settings().model_fields_set
+    assert Settings().temporal_address is None
+    assert Settings().database_url is None
+    assert "model" in Settings().model_fields_set
