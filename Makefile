@@ -20,7 +20,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/sentinel.py
-	@$(BIN)/python benchmarks/clauses.py
+	@$(BIN)/python benchmarks/train_clauses.py
 	@$(BIN)/python benchmarks/contracts.py
 
 # Stored histories of every route, written anew. Only for a change that is meant to alter what new reviews do.

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,8 +30,10 @@ GOOD_ENDS = frozenset({WAITING, Outcome.RELEASED, Outcome.BLOCKED})
 WARM_UP = ROOT / "examples" / "nda-clean.md"
 WHOLE = "the whole document"
 """What an absence names as searched when the document has no sections."""
-OWN_STACK = ("HOME", "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_PROFILE", "TEMPORAL_API_KEY")
-OWN_STORES = ("DATABASE_URL", "REDIS_URL")
+ELSEWHERE = (
+    *("HOME", "DATABASE_URL", "REDIS_URL"),
+    *("TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_PROFILE", "TEMPORAL_API_KEY"),
+)
 """Settings that would make the benchmark, or its worker, use servers of somebody else."""
 
 
@@ -99,7 +101,7 @@ def machine_seconds(status: ReviewStatus, given: datetime) -> float | None:
 
 def forget_other_servers() -> None:
     """Take settings out of the environment that name a home or servers: the worker inherits it."""
-    for name in (*OWN_STACK, *OWN_STORES):
+    for name in ELSEWHERE:
         os.environ.pop(f"COUNTERSIGN_{name}", None)
 
 
@@ -202,16 +204,17 @@ def _ended(case: Case, status: ReviewStatus, given: datetime, document: Document
 
 def _cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
     """CPU seconds so far of this process (`client`) and of each of the stack's, their children's included."""
-    members: list[tuple[str, Callable[[], list[psutil.Process]]]] = [
-        ("client", lambda: [psutil.Process()]),  # without children: those are the stack
-        *((name, lambda pid=pid: _family(pid)) for name, pid in pids.items()),  # type: ignore[misc]
-    ]
-    return {name: sum(_spent(process, ended=name != "client") for process in find()) for name, find in members}
+    # Without its children: those are the stack.
+    own = {"client": _spent(psutil.Process(), ended=False)}
+    return own | {name: sum(_spent(process, ended=True) for process in _family(pid)) for name, pid in pids.items()}
 
 
 def _family(pid: int) -> list[psutil.Process]:
-    process = psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:  # it has just died; the stack starts it again
+        return []
 
 
 def _spent(process: psutil.Process, *, ended: bool) -> float:

@@ -27,7 +27,7 @@ from benchmarks.contract_cases import Case, Cases, load_cases, select
 from benchmarks.contract_report import report, show
 from benchmarks.contract_runs import Run, forget_other_servers, run_all, stopped_by
 from countersign.clauses import weights
-from countersign.errors import CountersignError
+from countersign.errors import CountersignError, InvalidRequest
 from countersign.playbook.load import load_playbook
 from countersign.playbook.model import Playbook
 from countersign.settings import Settings
@@ -68,8 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _found(data: Path, playbook: str) -> Cases:
-    from countersign.errors import InvalidRequest
-
     remedy = "Give --data or set COUNTERSIGN_DATA to a folder laid out like the shared data"
     if not data.is_dir():
         raise InvalidRequest(f"There is no folder {data}", remedy=remedy)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from countersign.errors import NotFound, ServiceUnavailable
+from countersign.errors import InvalidRequest, NotFound, ServiceUnavailable
 from countersign.review.payloads import (
     Answer,
     Decision,
@@ -354,6 +354,22 @@ class ReviewClient:
     async def search_knowledge(self, tenant: str, query: str, limit: int) -> tuple[KnowledgeHit, ...]:
         """The passages nearest to `query`, best first, of the tenant and of the shared ones."""
         return await (await self.services()).knowledge.search(tenant, query, limit)
+
+    async def profile(self, tenant: str, user: str) -> dict[str, str]:
+        """What is known of a requester's preferences."""
+        services = await self.services()
+        return await services.profile.profile(tenant, services.pseudonyms.of("user", user))
+
+    async def change_profile(self, tenant: str, user: str, changes: dict[str, str], *, limit: int) -> dict[str, str]:
+        """Set facts of a requester's profile; an empty value removes one. Raises InvalidRequest over `limit` facts."""
+        services = await self.services()
+        user_hash = services.pseudonyms.of("user", user)
+        facts = {**await services.profile.profile(tenant, user_hash), **changes}
+        kept = {key: value for key, value in facts.items() if value}
+        if len(kept) > limit:
+            raise InvalidRequest(f"facts: {len(kept)} are more than {limit}", remedy="Remove some with KEY=")
+        await services.profile.set_profile(tenant, user_hash, kept)
+        return kept
 
     async def cells(self, tenant: str | None = None) -> "tuple[Cell, ...]":
         """Every cell with its autonomy."""

@@ -26,7 +26,7 @@ _BREAK = re.compile(
     rf"""
     \n[ \t\r\f]*+\n\s*+                                                       # a blank line
   | \f\s*+                                                                    # a new page
-  | \n\s*+(?=(?:article|section)\s+[\dIVX]+|\d{{1,2}}(?:\.\d{{1,2}})*[.)]?\s+["“]?[A-Z]|\([a-z]{{1,4}}\)\s)
+  | \n\s*+(?=(?:ARTICLE|SECTION)\s+[\dIVX]+|\d{{1,2}}(?:\.\d{{1,2}})*[.)]?\s+["“]?[A-Z]|\([a-z]{{1,4}}\)\s)
   | (?<!\s)\s{{3,}}+(?={_ENUMERATOR}|\d{{1,2}}\.\d{{1,2}}\s)                  # an item of a list set with spaces
   | (?P<sentence>(?<=[.!?])["”’)\]]{{0,2}}\s++(?=["“(\[]?[A-Z0-9]))           # the end of a sentence
   | (?<=[.;:])\s++(?=\d{{1,2}}\.\d{{1,2}}(?:\.\d{{1,2}})*\.?\s)               # the next numbered clause

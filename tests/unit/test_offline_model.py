@@ -151,9 +151,7 @@ async def test_intent_of_a_contract() -> None:
     intent, metrics = await team.understand(
         deps(), "We are the receiving party. How long does it last, what duration?", model(), call_id="c-1"
     )
-    assert intent == Intent(
-        task="question", contract_type="nda", our_side="Receiving Party", focus=(), language="en"
-    )
+    assert intent == Intent(task="question", contract_type="nda", our_side="Receiving Party", focus=(), language="en")
     assert (metrics.model, metrics.requests, metrics.cost_microusd, metrics.priced) == ("offline", 1, 0, True)
     assert metrics.input_tokens > len(NDA) / 4
     assert metrics.output_tokens > 0
