@@ -62,7 +62,12 @@ class Admit:
             pseudonyms = self._services.pseudonyms
             user_hash = pseudonyms.of("user", request.user)
             await self._services.reviews.admit(
-                key, document, playbook=playbook.name, user_hash=user_hash, at=datetime.now(UTC)
+                key,
+                document,
+                playbook=playbook.name,
+                user_hash=user_hash,
+                at=datetime.now(UTC),
+                run_id=given.run_id,
             )
             return Admission(
                 key=key,

@@ -106,11 +106,11 @@ class ReviewClient:
     async def temporal(self) -> "Client":
         """The Temporal client. Raises `ServiceUnavailable` when no server answers."""
         from workers.endpoints import connect_temporal
-        from workers.plugin import countersign_plugin
+        from workers.plugin import client_plugin
 
         async with self._lock:
             if self._temporal is None:
-                self._temporal = await connect_temporal(self.settings, self._servers(), plugins=[countersign_plugin()])
+                self._temporal = await connect_temporal(self.settings, self._servers(), plugins=[client_plugin()])
             return self._temporal
 
     async def services(self) -> "Services":

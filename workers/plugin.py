@@ -6,10 +6,6 @@ from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from workers.scrub import ScrubErrors
-from workflows.ping import PingWorkflow
-from workflows.review import ReviewWorkflow
-
-WORKFLOWS = (ReviewWorkflow, PingWorkflow)
 
 PASSED_THROUGH = ("pydantic", "pydantic_core", "annotated_types", "typing_extensions")
 """Imported once instead of once a workflow instance: the sandbox's cost is the size of what it executes again."""
@@ -21,12 +17,20 @@ def workflow_runner() -> WorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
+def client_plugin() -> SimplePlugin:
+    """The part that a client needs. It imports no workflow, and so none of the agents that workflows name."""
+    return SimplePlugin("countersign", data_converter=pydantic_data_converter)
+
+
 def countersign_plugin() -> SimplePlugin:
     """Converter, error scrubbing, workflows. Activities need services; `workers.run` gives them to the worker."""
+    from workflows.ping import PingWorkflow
+    from workflows.review import ReviewWorkflow
+
     return SimplePlugin(
         "countersign",
         data_converter=pydantic_data_converter,
         interceptors=[ScrubErrors()],
-        workflows=list(WORKFLOWS),
+        workflows=[ReviewWorkflow, PingWorkflow],
         workflow_runner=lambda _: workflow_runner(),
     )

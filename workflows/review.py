@@ -83,9 +83,9 @@ class ReviewWorkflow:
         return self._record.status
 
     async def _admit(self, request: ReviewRequest) -> Admission:
-        admission = await workflow.execute_local_activity_method(
-            Admit.admit, AdmitInput(workflow_id=workflow.info().workflow_id, request=request), **options.STORE
-        )
+        info = workflow.info()
+        given = AdmitInput(workflow_id=info.workflow_id, request=request, run_id=info.run_id)
+        admission = await workflow.execute_local_activity_method(Admit.admit, given, **options.STORE)
         self._desk = Desk(request.user, admission.signing, admission.playbook_version)
         self._record.admission = admission
         self._record.progress.update(review_id=admission.key.review_id, document=admission.document)

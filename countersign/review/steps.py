@@ -24,6 +24,7 @@ class AdmitInput(Payload):
 
     workflow_id: str
     request: ReviewRequest
+    run_id: str | None = None
 
 
 class StepInput(Payload):

@@ -93,12 +93,20 @@ class ReviewStore:
         self._vault = vault
         self._keys = DataKeys(db, vault)
 
-    async def admit(
-        self, key: ReviewKey, document: DocumentRef, *, playbook: str, user_hash: str, at: datetime
+    async def admit(  # noqa: PLR0913 - a row is all of this
+        self,
+        key: ReviewKey,
+        document: DocumentRef,
+        *,
+        playbook: str,
+        user_hash: str,
+        at: datetime,
+        run_id: str | None = None,
     ) -> None:
-        """Enter the review; entering the same one again changes nothing.
+        """Enter the review; entering the same one again changes nothing. A starter has no `run_id` yet, a workflow has.
 
-        Raises `InvalidRequest` when the review id is already another workflow's or another document's.
+        Raises `InvalidRequest` when the review id is already another workflow's, another run's or another document's:
+        rows of its trail are there, and cannot be written a second time.
         """
         await self._db.execute(
             "INSERT INTO reviews (tenant, review_id, workflow_id, document_id, stage, playbook, user_hash, "
@@ -112,18 +120,26 @@ class ReviewStore:
             user_hash,
             at,
         )
+        await self._db.execute(
+            "UPDATE reviews SET run_id = $3 "
+            "WHERE tenant = $1 AND review_id = $2 AND workflow_id = $4 AND run_id IS NULL",
+            key.tenant,
+            key.review_id,
+            run_id,
+            key.workflow_id,
+        )
         rows = await self._db.fetch(
-            "SELECT tenant, review_id, workflow_id, document_id FROM reviews "
+            "SELECT tenant, review_id, workflow_id, document_id, run_id FROM reviews "
             "WHERE (tenant = $1 AND review_id = $2) OR workflow_id = $3",
             key.tenant,
             key.review_id,
             key.workflow_id,
         )
         ours = (key.tenant, key.review_id, key.workflow_id, document.document_id)
-        if [tuple(row) for row in rows] != [ours]:
+        if [tuple(row)[:4] for row in rows] != [ours] or (run_id is not None and rows[0]["run_id"] != run_id):
             raise InvalidRequest(
-                f"review_id: {key.review_id} is already the review of another document or workflow",
-                remedy="Leave review_id out to get a new one",
+                f"review_id: {key.review_id} is already the review of another document, workflow or run",
+                remedy="Start with a new workflow id and leave review_id out",
             )
 
     async def project(self, status: ReviewStatus, version: int) -> None:

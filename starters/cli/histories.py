@@ -92,12 +92,15 @@ def replay_command(files: tuple[str, ...], as_json: bool) -> None:
 
 async def replay_all(files: tuple[str, ...]) -> list[Replayed]:
     """Replay each file with the application's own plugin. A file that cannot be read is a failure like any other."""
+    from temporalio.runtime import Runtime, TelemetryConfig
     from temporalio.worker import Replayer
 
     from workers.plugin import countersign_plugin
 
+    # The SDK's core would print its own words about a divergence to stdout, which is for results.
+    quiet = Runtime(telemetry=TelemetryConfig(logging=None))
     # The plugin brings the workflows, the converter and the interceptors that the workers use.
-    replayer = Replayer(workflows=[], plugins=[countersign_plugin()])
+    replayer = Replayer(workflows=[], plugins=[countersign_plugin()], runtime=quiet)
     return [await _replay(replayer, file) for file in files]
 
 

@@ -238,6 +238,18 @@ async def test_a_second_workflow_cannot_take_a_review_id(world: World) -> None:
     assert (await first.result()).outcome is Outcome.REJECTED
 
 
+async def test_a_second_run_cannot_write_over_the_first(world: World) -> None:
+    first = await world.start("review-acme-rerun", text=nda())
+    await world.until_signing(first)
+    await world.decide(first, Verdict.APPROVE, "bob")
+    assert (await first.result()).outcome is Outcome.APPROVED
+    again = await world.start("review-acme-rerun", text=nda())
+    status = await again.result()
+    assert (status.outcome, status.failure and status.failure.type) == (Outcome.FAILED, "InvalidRequest")
+    assert await world.events(first.id) == SIGNED
+    assert (await world.services.reviews.row("rerun", tenant="acme")).outcome is Outcome.APPROVED
+
+
 async def test_wrong_signals_are_refused_and_written_down(world: World) -> None:
     handle = await world.start("review-acme-forged", text=nda())
     await world.until_signing(handle)

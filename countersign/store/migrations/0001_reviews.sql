@@ -33,6 +33,8 @@ CREATE TABLE reviews (
     tenant         text        NOT NULL,
     review_id      text        NOT NULL,
     workflow_id    text        NOT NULL UNIQUE,
+    -- The run that was admitted; null until its workflow asks. A later run under the same id is another review.
+    run_id         text,
     document_id    text,
     user_hash      text        NOT NULL DEFAULT '',
     stage          text        NOT NULL,
