@@ -141,7 +141,7 @@ def _show_presence(figures: Mapping[str, Any]) -> None:
         print("\nno labelled text was reviewed: presence is not scored")
         return
     print(f"\npresence of clauses in {figures['n_scored']} labelled texts")
-    print(f"  {'':<38}{'positive':>9}{'precision':>11}{'recall':>9}{'F1':>8}  95 % interval of F1")
+    print(f"  {'':<54}{'positive':>9}{'precision':>11}{'recall':>9}{'F1':>8}  95 % interval of F1")
     titles = {
         "micro": "all families, pooled",
         "micro_frequent": f"families with {MEASURED_FROM} positives or more, pooled",
@@ -156,7 +156,7 @@ def _show_presence(figures: Mapping[str, Any]) -> None:
 
 def _score_line(title: str, own: Mapping[str, Any]) -> None:
     numbers = f"{_share(own['precision']):>11}{_share(own['recall']):>9}{_share(own['f1']):>8}"
-    print(f"  {title:<38}{own.get('positives', ''):>9}{numbers}  {_percent(own['f1_interval'])}")
+    print(f"  {title:<54}{own.get('positives', ''):>9}{numbers}  {_percent(own['f1_interval'])}")
 
 
 def _show_troubles(reviewed: Sequence[Reviewed]) -> None:

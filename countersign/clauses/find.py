@@ -8,6 +8,7 @@ unusual words must not hide a dangerous clause.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +50,17 @@ class _Reading:
     margins: NDArray[np.float32]
 
 
-@lru_cache(maxsize=4)
+_ONE_AT_A_TIME = Lock()
+"""A team's specialists ask for the same text at once, from threads: the first reads it, the others wait for that."""
+
+
 def _read(text: str) -> _Reading:
+    with _ONE_AT_A_TIME:
+        return _read_once(text)
+
+
+@lru_cache(maxsize=16)
+def _read_once(text: str) -> _Reading:
     spans = passages(text)
     pieces = [text[start:end] for start, end in spans]
     rows, hashes = features(pieces)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -36,8 +37,14 @@ def load_playbook(folder: Path, name: str) -> Playbook:
             remedy=f"{there} Name one of them or add a file <name>.toml.",
         )
     path = folder / f"{name}.toml"
+    return _parsed(path, path.read_bytes())
+
+
+@lru_cache(maxsize=64)
+def _parsed(path: Path, content: bytes) -> Playbook:
+    """The playbook of a file with this content. Kept, since each step of a review asks for it; an edit is seen at once."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise PlaybookError(f"{path}: is not UTF-8 text (byte {error.start})", remedy="Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
@@ -46,10 +53,10 @@ def load_playbook(folder: Path, name: str) -> Playbook:
         playbook = Playbook.model_validate(data)
     except ValidationError as error:
         raise PlaybookError(_explained(path, data, error), remedy=_remedy(error)) from error
-    if playbook.name != name:
+    if playbook.name != path.stem:
         raise PlaybookError(
             f"{path}: field name: value {playbook.name!r} is not the file's name",
-            remedy=f'Write name = "{name}", or rename the file.',
+            remedy=f'Write name = "{path.stem}", or rename the file.',
         )
     return playbook
 

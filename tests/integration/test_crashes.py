@@ -1,0 +1,170 @@
+"""SIGKILL, to the worker in the middle of its work and to each server: every review still ends, once, with its trail.
+
+The supervisor of `countersign dev` starts again what was killed; nothing else helps. A killed worker's step is given to
+its successor when its heartbeat times out, so these tests take about as long as the longest of those timeouts
+(`workflows/options.py`).
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from helpers.stack import EXAMPLES, SIGNED, Dev, running_dev
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
+
+from countersign.errors import CountersignError
+from countersign.review.payloads import ReviewRequest, ReviewStatus
+from countersign.words import Outcome
+from starters.client import ReviewClient
+from workers.endpoints import connect_temporal, resolve
+from workers.plugin import client_plugin
+from workflows.options import AGENT
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Eventually
+
+pytestmark = pytest.mark.xdist_group("crashes")
+
+RECOVERED_S = AGENT["heartbeat_timeout"].total_seconds() + 120  # type: ignore[union-attr]  # it is set
+"""Until a step of a killed worker has timed out, been given to another and done, on a busy machine."""
+LONG = EXAMPLES / "msa-long.md"
+"""A contract that the specialists need a second or more for."""
+ONCE = ("intent", "plan", "reconcile")
+"""Calls of every review, beside one a specialist."""
+
+Handle = WorkflowHandle[object, ReviewStatus]
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Dev]:
+    """A stack that may be broken."""
+    with running_dev() as running:
+        yield running
+
+
+@dataclass
+class Ways:
+    """The ways into the stack that these tests take; the Temporal client reconnects by itself."""
+
+    dev: Dev
+    temporal: Client
+
+    async def submit(self, review_id: str) -> Handle:
+        """Submit the long contract; returns once the review is accepted."""
+        request = ReviewRequest(tenant="acme", user="ana", playbook="msa", review_id=review_id)
+        async with ReviewClient.open(self.dev.settings) as client:
+            taken = await client.submit(LONG.read_bytes(), LONG.name, request)
+        return self.temporal.get_workflow_handle(taken.workflow_id, result_type=ReviewStatus)
+
+    async def approve(self, handle: Handle) -> None:
+        """Sign by signal, which Temporal keeps when no worker is there to take it."""
+        await handle.signal("approve", {"reviewer": "bob"})
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def ways(own: Dev) -> AsyncIterator[Ways]:
+    yield Ways(own, await connect_temporal(own.settings, resolve(own.settings), plugins=[client_plugin()]))
+
+
+async def at_work(handle: Handle, activity: str) -> bool:
+    """Whether a worker holds this activity, as far as Temporal knows."""
+    pending = (await handle.describe()).raw_description.pending_activities
+    started = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+    return any(one.activity_type.name == activity and one.state == started for one in pending)
+
+
+async def waits(handle: Handle) -> bool:
+    """Whether the review waits for a person; False while nobody can tell."""
+    try:
+        status: ReviewStatus = await handle.query("status", result_type=ReviewStatus)
+    except RPCError:
+        return False
+    assert status.outcome is None, status.failure
+    return status.waiting_for == "reviewer"
+
+
+async def assert_whole(ways: Ways, handle: Handle) -> None:
+    """One trail row a stage, verified; one ledger row an agent call; the outcome, settled to their sum."""
+    async with asyncio.timeout(RECOVERED_S):
+        status = await handle.result()
+    assert status.outcome is Outcome.APPROVED
+    async with ReviewClient.open(ways.dev.settings) as client:
+        rows, check = await client.trail("acme", status.review_id)
+        assert check.ok, check.problem
+        assert [f"{row.stage}:{row.event}" for row in rows] == list(SIGNED)
+        specialists = next(row.facts["specialists"] for row in rows if row.event == "planned")
+        database = (await client.services()).db
+        calls = await database.fetch("SELECT call_id, requests FROM ledger WHERE workflow_id = $1", handle.id)
+        assert Counter(call["call_id"] for call in calls) == Counter([*ONCE, *(f"analyse:{s}" for s in specialists)])
+        assert status.usage.requests == sum(call["requests"] for call in calls)
+        pairs = await database.fetch("SELECT verdict FROM pairs WHERE workflow_id = $1", handle.id)
+        assert [pair["verdict"] for pair in pairs] == ["approve"]
+        assert await client.rows(tenant="acme", outcome=Outcome.APPROVED)
+
+
+async def attempts(handle: Handle, activity: str) -> int:
+    """The most attempts that one activity of this name took."""
+    events = (await handle.fetch_history()).events
+    ours = {
+        event.event_id
+        for event in events
+        if event.activity_task_scheduled_event_attributes.activity_type.name == activity
+    }
+    started = [event.activity_task_started_event_attributes for event in events]
+    return max(one.attempt for one in started if one.scheduled_event_id in ours)
+
+
+async def test_a_worker_killed_at_an_analysis_and_again_at_the_human_wait(ways: Ways, eventually: "Eventually") -> None:
+    handle = await ways.submit("worker-killed")
+    await eventually("a specialist is at work", lambda: at_work(handle, "analyse"))
+    ways.dev.kill("worker")
+    await eventually("the review waits for a person", lambda: waits(handle), RECOVERED_S)
+    assert await attempts(handle, "analyse") > 1, "the worker was killed after the analysis, not in the middle of it"
+    ways.dev.kill("worker")
+    await ways.approve(handle)
+    await assert_whole(ways, handle)
+
+
+@pytest.mark.parametrize(
+    ("server", "step"), [("postgres", "read"), ("postgres", "analyse"), ("temporal", "analyse"), ("valkey", None)]
+)
+async def test_a_server_killed_while_reviews_run(
+    ways: Ways, eventually: "Eventually", server: str, step: str | None
+) -> None:
+    handles = [await ways.submit(f"{server}-{step}-{number}") for number in (1, 2)]
+    if step is not None:
+        await eventually(f"{step} is at work", lambda: at_work(handles[-1], step))
+    dead = ways.dev.kill(server)
+
+    async def back() -> bool:
+        return ways.dev.is_restarted(server, dead)
+
+    await eventually(f"{server} is started again", back)
+    for handle in handles:
+        await eventually(f"{handle.id} waits for a person", lambda handle=handle: waits(handle), RECOVERED_S)  # type: ignore[misc]
+        await ways.approve(handle)
+    for handle in handles:
+        await assert_whole(ways, handle)
+
+
+async def test_a_decision_taken_when_everything_dies_counts_once(ways: Ways, eventually: "Eventually") -> None:
+    handle = await ways.submit("all-killed")
+    await eventually("the review waits for a person", lambda: waits(handle), RECOVERED_S)
+    await ways.approve(handle)
+    for name in ("worker", "postgres", "valkey", "temporal"):
+        ways.dev.kill(name)
+
+    async def done() -> bool:
+        try:
+            return (await handle.describe()).close_time is not None
+        except (RPCError, CountersignError):
+            return False
+
+    await eventually("the review is done", done, RECOVERED_S)
+    await assert_whole(ways, handle)
