@@ -7,7 +7,8 @@ import pytest
 
 from countersign.settings import Settings
 
-for _name in [name for name in os.environ if name.startswith("COUNTERSIGN_") and name != "COUNTERSIGN_DATA"]:
+_KEPT = ("COUNTERSIGN_DATA", "COUNTERSIGN_SAVE_HISTORIES")
+for _name in [name for name in os.environ if name.startswith("COUNTERSIGN_") and name not in _KEPT]:
     # The tests' results must not depend on how the shell that starts them is set up.
     del os.environ[_name]
 

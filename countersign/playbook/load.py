@@ -42,7 +42,7 @@ def load_playbook(folder: Path, name: str) -> Playbook:
 
 @lru_cache(maxsize=64)
 def _parsed(path: Path, content: bytes) -> Playbook:
-    """The playbook of a file with this content. Kept, since each step of a review asks for it; an edit is seen at once."""
+    """The playbook of a file with this content. Kept, since each step of a review asks for it; edits show at once."""
     try:
         data = tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
