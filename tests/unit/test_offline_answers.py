@@ -191,3 +191,8 @@ def test_graver_findings_weigh_more_and_nothing_found_is_unsure() -> None:
     assert confidence(unsure_about_the_grave, 0, "en") == 0.6
     assert confidence(unsure_about_the_small, 0, "en") == 0.9
     assert confidence([], 0, "en") == NOTHING_FOUND
+
+
+def test_numbers_of_several_words_stay_whole() -> None:
+    stated = facts("on one hundred twenty (120) days' notice, or within forty-five (45) days of a two-year term")
+    assert stated == ("one hundred twenty (120) days", "forty-five (45) days", "two-year")

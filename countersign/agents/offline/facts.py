@@ -5,12 +5,15 @@ import re
 MOST = 5
 """No more facts than this are named in one statement."""
 
-_NUMBER = (
-    r"(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|forty-five|sixty|ninety)"
+_WORD = (
+    r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|eighteen|twenty|thirty|forty|fifty"
+    r"|sixty|seventy|eighty|ninety|hundred)"
 )
+_NUMBER = rf"(?:\d+|{_WORD}(?:(?:[\s-]+|\s+and\s+){_WORD})*)"
 _MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 _DURATION = re.compile(
-    rf"\b{_NUMBER}(?:-[a-z]+)?(?:\s*\(\s*\d+\s*\))?[\s-]+(?:(?:business|calendar|working|consecutive)\s+)?(?:day|week|month|year)s?\b",
+    rf"\b{_NUMBER}(?:\s*\(\s*\d+\s*\))?[\s-]+(?:(?:business|calendar|working|consecutive)\s+)?"
+    r"(?:day|week|month|year)s?\b",
     re.IGNORECASE,
 )
 _AMOUNT = re.compile(
