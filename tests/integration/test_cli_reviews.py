@@ -230,24 +230,25 @@ def test_a_cell_that_was_granted_autonomy_releases_alone(dev: Dev, files: Path) 
 
 @pytest.mark.usefixtures("submitted")
 @pytest.mark.parametrize(
-    ("arguments", "code", "problem", "remedy"),
+    ("arguments", "code", "says"),
     [
-        (("status", "r-4", "--tenant", "other"), 3, "no review 'r-4' of tenant 'other'", "--tenant"),
-        (("status", "unheard-of", "--tenant", "acme"), 3, "no review 'unheard-of'", "countersign list"),
-        (("trail", "r-4", "--tenant", "other"), 3, "no review 'r-4'", "countersign list"),
-        (("submit", "{files}/missing.md"), 2, "no such file", "Check the path"),
-        (("submit", "{files}/empty.md"), 2, "is empty", "Give a file"),
-        (("submit", "{files}/scan.pdf"), 6, "PNG image", "Give one of"),
-        (("submit", "{files}/open.md", "--playbook", "unheard_of"), 2, "unheard_of", "nda"),
-        (("submit", "{files}/open.md", "--tenant", "acme", "--id", "r-1"), 2, "r-1", "Leave review_id out"),
+        (("status", "r-4", "--tenant", "other"), 3, ("no review 'r-4' of tenant 'other'", "--tenant")),
+        (("status", "unheard-of", "--tenant", "acme"), 3, ("no review 'unheard-of'", "countersign list")),
+        (("trail", "r-4", "--tenant", "other"), 3, ("no review 'r-4'", "countersign list")),
+        (("submit", "{files}/missing.md"), 2, ("no such file", "Check the path")),
+        (("submit", "{files}/empty.md"), 2, ("is empty", "Give a file")),
+        (("submit", "{files}/scan.pdf"), 6, ("PNG image", "Give one of")),
+        (("submit", "{files}/open.md", "--playbook", "unheard_of"), 2, ("unheard_of", "nda")),
+        (("submit", "{files}/open.md", "--tenant", "acme", "--id", "r-1"), 2, ("r-1", "Leave review_id out")),
     ],
 )
 def test_a_refusal_is_one_line_with_a_remedy(
-    dev: Dev, files: Path, arguments: tuple[str, ...], code: int, problem: str, remedy: str
+    dev: Dev, files: Path, arguments: tuple[str, ...], code: int, says: tuple[str, str]
 ) -> None:
     ran = dev.cli(*(argument.replace("{files}", str(files)) for argument in arguments), user=REQUESTER)
     assert ran.code == code
     assert ran.out == ""
+    problem, remedy = says
     assert problem in ran.complaint
     assert remedy in ran.complaint.replace(problem, "")
     assert REQUESTER not in ran.err
