@@ -239,7 +239,11 @@ def test_a_cell_that_was_granted_autonomy_releases_alone(dev: Dev, files: Path) 
         (("submit", "{files}/empty.md"), 2, ("is empty", "Give a file")),
         (("submit", "{files}/scan.pdf"), 6, ("PNG image", "Give one of")),
         (("submit", "{files}/open.md", "--playbook", "unheard_of"), 2, ("unheard_of", "nda")),
-        (("submit", "{files}/open.md", "--tenant", "acme", "--id", "r-1"), 2, ("r-1 is already", "leave review_id out")),
+        (
+            ("submit", "{files}/open.md", "--tenant", "acme", "--id", "r-1"),
+            2,
+            ("r-1 is already", "leave review_id out"),
+        ),
     ],
 )
 def test_a_refusal_is_one_line_with_a_remedy(
