@@ -10,7 +10,7 @@ demo: $(VENV)/.run
 	@$(BIN)/countersign demo
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .

@@ -41,7 +41,7 @@ def sla_of(playbook: Playbook) -> SlaPolicy:
 
 def signing_of(playbook: Playbook) -> SigningPolicy:
     """The playbook's signing rules, fixed for this review."""
-    return SigningPolicy.model_validate(playbook.signing.model_dump())
+    return SigningPolicy.model_validate({**playbook.signing.model_dump(), "contract_types": playbook.contract_types})
 
 
 class Admit:

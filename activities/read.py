@@ -3,10 +3,10 @@
 import asyncio
 import hashlib
 
-from countersign.document.likeness import assert_contract
 from temporalio import activity
 
 from activities.failures import beating, typed_errors
+from countersign.document.likeness import assert_contract
 from countersign.document.model import DocumentText
 from countersign.document.read import read_document
 from countersign.review.payloads import ReadReport

@@ -46,9 +46,17 @@ class NotFound(CountersignError):
 
 
 class DecisionRefused(CountersignError):
-    """A person's decision does not count: wrong time, stale, second, or by the requester."""
+    """A person's decision does not count: wrong time, stale, second, or by the requester.
+
+    Attributes:
+        rule: the rule it broke, one word for the trail.
+    """
 
     type = "DecisionRefused"
+
+    def __init__(self, message: str, *, remedy: str = "", rule: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.rule = rule
 
 
 class ServiceUnavailable(CountersignError):

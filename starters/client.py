@@ -75,6 +75,13 @@ class Submission:
     existing: bool = False
 
 
+def _quiet_core() -> None:
+    """Keep the SDK's core from writing its own lines to standard error; a failed call is raised all the same."""
+    from temporalio.runtime import Runtime, TelemetryConfig
+
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False)
+
+
 class ReviewClient:
     """All a starter does with reviews. Made by `open`; safe to use from concurrent tasks of one event loop."""
 
@@ -110,6 +117,7 @@ class ReviewClient:
 
         async with self._lock:
             if self._temporal is None:
+                _quiet_core()
                 self._temporal = await connect_temporal(self.settings, self._servers(), plugins=[client_plugin()])
             return self._temporal
 

@@ -63,7 +63,7 @@ def combine(settings: Settings, embedded: Mapping[str, str]) -> Endpoints:
     if address is None or database is None or redis is None:
         servers = {"Temporal": address, "Postgres": database, "Redis": redis}
         missing = " and ".join(name for name, value in servers.items() if value is None)
-        raise ServiceUnavailable(f"No server is known for {missing}", remedy=REMEDY)
+        raise ServiceUnavailable(f"no address is known for {missing}", remedy=REMEDY)
     chosen = "temporal_namespace" in settings.model_fields_set
     named = settings.temporal_namespace if chosen else profile.get("namespace", settings.temporal_namespace)
     return Endpoints(

@@ -22,6 +22,7 @@ from activities.recall import RecallMemory
 from activities.reconcile import Reconcile
 from activities.screen import Screen
 from activities.settle import Settle
+from countersign.agents.models import check_models
 from countersign.errors import InvalidRequest
 from countersign.services import Services
 from countersign.settings import Settings
@@ -103,11 +104,15 @@ async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Ev
     Brings schema and search attributes up to date first, so that a worker is all that external servers need.
     """
     endpoints = resolve(settings)
+    if options.AGENTS_QUEUE in queues:
+        check_models(settings.model, settings.playbooks)
     await prepare(settings, endpoints)
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(Services.open(settings, endpoints))
         client = await connect_temporal(settings, endpoints, plugins=[countersign_plugin()])
-        for worker in build_workers(client, services, queues):
+        # Left in reverse: `reviews` stops first, so that no step is handed to agents that have stopped asking for work.
+        # Such a step would count as started, and wait for its heartbeat timeout.
+        for worker in reversed(build_workers(client, services, sorted(queues, reverse=True))):
             await stack.enter_async_context(worker)
         _log.info("worker is up on %s", ", ".join(queues))
         await stop.wait()

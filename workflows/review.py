@@ -38,10 +38,10 @@ MAX_REFUSED_ON_TRAIL = 100
 
 @workflow.defn
 class ReviewWorkflow:
-    """One review. Its input is any JSON object, parsed here; a bad one ends as `failed` and says why."""
+    """One review. Its input is any JSON, or none, parsed here; a bad one ends as `failed` and says why."""
 
     @workflow.init
-    def __init__(self, submission: Any) -> None:
+    def __init__(self, submission: Any = None) -> None:
         workflow_id = workflow.info().workflow_id
         self._refused = 0
         self._desk = Desk("", SigningPolicy(), "")
@@ -58,7 +58,7 @@ class ReviewWorkflow:
             self._record.progress.update(tenant=self._request.tenant, playbook=self._request.playbook)
 
     @workflow.run
-    async def run(self, submission: Any) -> ReviewStatus:
+    async def run(self, submission: Any = None) -> ReviewStatus:
         """The stages in order. Every admitted review ends with an outcome and its trail."""
         if self._request is None:
             return self._record.end(Outcome.FAILED)
@@ -233,7 +233,7 @@ class ReviewWorkflow:
         try:
             self._take_answer(parse(Answer, given, "Give user and text"))
         except CountersignError as error:
-            self._refuse(error)
+            self._refuse(error, "answer", given)
 
     def _by_signal(self, verdict: Verdict, given: object) -> None:
         """The same decision by signal, judged by the same rules; a refusal is written to the trail."""
@@ -241,7 +241,7 @@ class ReviewWorkflow:
             fields = {**given, "verdict": verdict} if isinstance(given, dict) else given
             self._take(parse(Decision, fields, 'Give at least {"reviewer": "…"}'))
         except CountersignError as error:
-            self._refuse(error)
+            self._refuse(error, verdict, given)
 
     def _take(self, decision: Decision) -> None:
         if self._desk.already_counted(decision):
@@ -255,12 +255,16 @@ class ReviewWorkflow:
     def _take_answer(self, answer: Answer) -> None:
         self._desk.answer(answer)
         self._show_desk()
-        self._record.done("answered", digest=self._desk.digest)
+        self._record.done("answered", actor=answer.user, digest=self._desk.digest)
 
-    def _refuse(self, error: CountersignError) -> None:
+    def _refuse(self, error: CountersignError, what: str, given: object) -> None:
+        """A row for a signal that did not count: what was tried, in whose name, and which rule it broke."""
         self._refused += 1
-        if self._record.admission is not None and self._refused <= MAX_REFUSED_ON_TRAIL:
-            self._record.done("refused", reason=error.type)
+        if self._record.admission is None or self._refused > MAX_REFUSED_ON_TRAIL:
+            return
+        name = (given.get("reviewer") or given.get("user")) if isinstance(given, dict) else None
+        actor = name if isinstance(name, str) and name.strip() else None
+        self._record.done("refused", actor=actor, tried=what, reason=error.type, rule=getattr(error, "rule", ""))
 
     def _receipt(self) -> Receipt:
         return Receipt(

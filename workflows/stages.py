@@ -62,7 +62,7 @@ class Stages:
         plan = await self._plan(intent, recall)
         reports = await self._analyse(intent, recall, plan)
         analysis = await self._reconcile(intent, recall, reports)
-        return Analysed(intent, analysis, await self._gate(analysis, recall, screening))
+        return Analysed(intent, analysis, self._gate(analysis, intent, recall, screening))
 
     def _options(self, profile: ActivityConfig, summary: str) -> ActivityConfig:
         return options.told(profile, summary, self._admission.tenant_hash)
@@ -218,9 +218,17 @@ class Stages:
         )
         return analysis
 
-    async def _gate(self, analysis: AnalysisResult, recall: Recall, screening: Screening | None) -> GateDecision:
+    def _gate(
+        self, analysis: AnalysisResult, intent: Intent, recall: Recall, screening: Screening | None
+    ) -> GateDecision:
         self._record.enter(Stage.GATE)
-        routed = gate(analysis, autonomy=recall.autonomy, screening=screening, policy=self._admission.signing)
+        routed = gate(
+            analysis,
+            autonomy=recall.autonomy,
+            screening=screening,
+            policy=self._admission.signing,
+            contract_type=intent.contract_type,
+        )
         self._record.progress.update(route=routed.route, route_reasons=routed.reasons, autonomy=routed.autonomy)
         workflow.upsert_search_attributes([attributes.AUTONOMY.value_set(routed.autonomy)])
         self._record.done("routed", route=routed.route, autonomy=routed.autonomy, reasons=list(routed.reasons))

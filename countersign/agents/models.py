@@ -11,7 +11,7 @@ from pydantic_ai.settings import ModelSettings
 
 from countersign.agents.offline import OfflineModel
 from countersign.errors import ModelConfigurationError
-from countersign.playbook.load import load_playbook
+from countersign.playbook.load import list_playbooks, load_playbook
 from countersign.settings import Settings
 
 OFFLINE = "offline"
@@ -38,6 +38,17 @@ def resolve_model(name: str | Sequence[str], playbooks: Path | None = None) -> M
     """
     names = name.split(",") if isinstance(name, str) else list(name)
     return _resolve(tuple(part.strip() for part in names), playbooks or Settings().playbooks)
+
+
+def check_models(setting: str, playbooks: Path) -> None:
+    """Resolve the settings' model and every model a playbook names. Raises as `resolve_model` does, or PlaybookError.
+
+    Done where a process starts: a wrong name would otherwise show only as reviews in which no agent answers.
+    """
+    resolve_model(setting, playbooks)
+    for name in list_playbooks(playbooks):
+        for chain in load_playbook(playbooks, name).models.values():
+            resolve_model(chain, playbooks)
 
 
 @cache

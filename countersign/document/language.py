@@ -48,6 +48,8 @@ _WORDS: Final[dict[str, frozenset[str]]] = {
         ("sv", "och att det som en på är av för med till den inte har ett skall eller vid om detta från"),
     )
 }
+_MIN_WORDS: Final = 20
+"""Small words say nothing about a text shorter than this."""
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
@@ -67,6 +69,8 @@ def detect_language(text: str) -> str:
             return code
     words = Counter(_WORD.findall(sample.lower()))
     total = words.total()
+    if total < _MIN_WORDS:
+        return DEFAULT
     shares = {code: sum(words[word] for word in known) / max(total, 1) for code, known in _WORDS.items()}
     best = max(shares, key=lambda code: (shares[code], code == DEFAULT))
     return best if shares[best] >= _MIN_SHARE and shares[best] > 1.2 * shares[DEFAULT] else DEFAULT

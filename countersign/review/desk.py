@@ -19,6 +19,7 @@ from countersign.review.payloads import (
     Finding,
     SigningPolicy,
 )
+from countersign.sentinel.normalise import fold
 from countersign.words import Outcome, Route, Severity, Verdict
 
 SIGNING_VERDICTS = (Verdict.APPROVE, Verdict.AMEND)
@@ -43,6 +44,7 @@ def apply_edits(analysis: AnalysisResult, edits: Sequence[Edit]) -> AnalysisResu
             if not (edit.clause and edit.severity and edit.statement):
                 raise DecisionRefused(
                     f"edit {number} adds a finding without clause, severity and statement",
+                    rule="edit",
                     remedy="Give all three, for example add:governing_law:high:The law named is not ours",
                 )
             added += 1
@@ -60,6 +62,7 @@ def apply_edits(analysis: AnalysisResult, edits: Sequence[Edit]) -> AnalysisResu
         if finding is None:
             raise DecisionRefused(
                 f"edit {number} names a finding that is not there",
+                rule="edit",
                 remedy=f"The findings are {', '.join(findings) or 'none'}",
             )
         if edit.action == "remove":
@@ -68,15 +71,24 @@ def apply_edits(analysis: AnalysisResult, edits: Sequence[Edit]) -> AnalysisResu
         changes = edit.model_dump(include={"clause", "severity", "statement"}, exclude_none=True)
         if not changes:
             raise DecisionRefused(
-                f"edit {number} of {finding.id} changes nothing", remedy="Give severity, statement or clause"
+                f"edit {number} of {finding.id} changes nothing",
+                rule="edit",
+                remedy="Give severity, statement or clause",
             )
         findings[finding.id] = finding.model_copy(update=changes)
     return analysis.model_copy(update={"key_findings": tuple(findings.values())})
 
 
 def same_person(one: str, other: str) -> bool:
-    """Whether two names mean the same person: compared without case and surrounding blanks."""
-    return one.strip().casefold() == other.strip().casefold()
+    """Whether two names mean the same person, whatever their case, blanks, look-alike letters or hidden characters.
+
+    Names are not authenticated here (a gateway does that); this only keeps a spelling from passing for somebody else.
+    """
+    return _person(one) == _person(other)
+
+
+def _person(name: str) -> str:
+    return "".join(fold(name).text.casefold().split())
 
 
 class Desk:
@@ -141,15 +153,21 @@ class Desk:
         if self.already_counted(decision):
             return
         if self.outcome is not None:
-            raise DecisionRefused(f"the review is already decided: {self.outcome}", remedy="See its trail")
+            raise DecisionRefused(
+                f"the review is already decided: {self.outcome}", rule="decided", remedy="See its trail"
+            )
         if self._analysis is None:
             raise DecisionRefused(
-                "the review does not wait for a person (yet)", remedy="Watch it until its stage is 'sign'"
+                "the review does not wait for a person (yet)",
+                rule="not_waiting",
+                remedy="Watch it until its stage is 'sign'",
             )
         self._check_person(decision)
         if decision.digest is not None and decision.digest != self.digest:
             raise DecisionRefused(
-                "the decision is for an earlier version of the analysis", remedy="Look at its status again, then decide"
+                "the decision is for an earlier version of the analysis",
+                rule="stale",
+                remedy="Look at its status again, then decide",
             )
         self._check_content(decision)
 
@@ -184,9 +202,13 @@ class Desk:
     def check_answer(self, answer: Answer) -> None:
         """Raise `DecisionRefused` unless a question is open and its requester answers."""
         if self.question is None or self.outcome is not None:
-            raise DecisionRefused("no question is open on this review", remedy="See its status")
+            raise DecisionRefused("no question is open on this review", rule="no_question", remedy="See its status")
         if not same_person(answer.user, self._requester):
-            raise DecisionRefused("only the requester may answer", remedy="Answer as the user who submitted the review")
+            raise DecisionRefused(
+                "only the requester may answer",
+                rule="not_requester",
+                remedy="Answer as the user who submitted the review",
+            )
 
     def answer(self, answer: Answer) -> None:
         """Take the requester's answer and give the review back to the reviewers. Raises as `check_answer` does."""
@@ -201,31 +223,52 @@ class Desk:
 
     def _check_person(self, decision: Decision) -> None:
         if same_person(decision.reviewer, self._requester):
-            raise DecisionRefused("the requester may not decide on their own review", remedy="Ask another person")
+            raise DecisionRefused(
+                "the requester may not decide on their own review", rule="requester", remedy="Ask another person"
+            )
         allowed = self._policy.reviewers
         if allowed and not any(same_person(decision.reviewer, name) for name in allowed):
             raise DecisionRefused(
-                "this reviewer may not sign under the playbook", remedy="See [signing] reviewers in the playbook"
+                "this reviewer may not sign under the playbook",
+                rule="not_allowed",
+                remedy="See [signing] reviewers in the playbook",
             )
         if decision.verdict in SIGNING_VERDICTS and any(
             same_person(decision.reviewer, signature.reviewer) for signature in self.signatures
         ):
             raise DecisionRefused(
-                "this reviewer has already signed; a second pair of eyes is needed", remedy="Ask another person"
+                "this reviewer has already signed; a second pair of eyes is needed",
+                rule="signed_twice",
+                remedy="Ask another person",
             )
 
     def _check_content(self, decision: Decision) -> None:
+        nothing = self._analysis is not None and not self._analysis.key_findings and self._analysis.confidence == 0
+        if decision.verdict is Verdict.APPROVE and nothing:
+            raise DecisionRefused(
+                "no agent has analysed this contract, so there is nothing to approve",
+                rule="nothing_analysed",
+                remedy="Add your own findings with amend, or reject it",
+            )
         if decision.verdict is Verdict.AMEND:
             if not decision.edits or self._analysis is None:
-                raise DecisionRefused("an amendment needs at least one edit", remedy="Name a finding and its change")
+                raise DecisionRefused(
+                    "an amendment needs at least one edit", rule="no_edits", remedy="Name a finding and its change"
+                )
             apply_edits(self._analysis, decision.edits)
         elif decision.edits:
-            raise DecisionRefused(f"{decision.verdict} takes no edits", remedy="Use amend to change findings")
+            raise DecisionRefused(
+                f"{decision.verdict} takes no edits", rule="edits", remedy="Use amend to change findings"
+            )
         if decision.verdict is Verdict.ASK:
             if not decision.question.strip():
-                raise DecisionRefused("ask needs a question", remedy="Give the question's text")
+                raise DecisionRefused("ask needs a question", rule="no_text", remedy="Give the question's text")
             if self.question is not None:
-                raise DecisionRefused("a question is already open", remedy="Wait for the answer, or decide without it")
+                raise DecisionRefused(
+                    "a question is already open",
+                    rule="question_open",
+                    remedy="Wait for the answer, or decide without it",
+                )
 
 
 def changes_in_words(before: AnalysisResult, edits: Sequence[Edit]) -> list[tuple[Edit, Finding | None, str]]:

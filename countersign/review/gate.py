@@ -30,13 +30,19 @@ def lowered(autonomy: Autonomy, *, screening: Screening | None, degraded: bool) 
 
 
 def gate(
-    analysis: AnalysisResult, *, autonomy: Autonomy, screening: Screening | None, policy: SigningPolicy
+    analysis: AnalysisResult,
+    *,
+    autonomy: Autonomy,
+    screening: Screening | None,
+    policy: SigningPolicy,
+    contract_type: str = "",
 ) -> GateDecision:
     """Route an analysis.
 
     A finding at `policy.four_eyes_at` or above needs two people at every level of autonomy. Supervised: a person always
     looks. Semi-autonomous: a person looks at exceptions (low confidence, a finding of `policy.review_at` or above).
-    Autonomous: a person looks only when confidence is low. A blocked screening never gets here as anything but a block.
+    Autonomous: a person looks only when confidence is low. A contract of a kind that the playbook is not for is treated
+    as supervised. A blocked screening never gets here as anything but a block.
     """
     if screening is not None and screening.band is RiskBand.BLOCKED:
         return GateDecision(
@@ -45,6 +51,9 @@ def gate(
             autonomy=Autonomy.SUPERVISED,
         )
     level, reasons = lowered(autonomy, screening=screening, degraded=bool(analysis.degraded))
+    if policy.contract_types and contract_type and contract_type not in policy.contract_types:
+        level = Autonomy.SUPERVISED
+        reasons += (f"the contract looks like {contract_type}, which this playbook is not for",)
     worst = max((finding.severity for finding in analysis.key_findings), key=lambda s: s.rank, default=Severity.INFO)
     if policy.four_eyes_at != "never" and worst.rank >= policy.four_eyes_at.rank:
         reasons += (f"a finding is {worst}: two people sign",)

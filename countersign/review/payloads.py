@@ -81,6 +81,8 @@ class SigningPolicy(Payload):
     four_eyes_at: Severity | Literal["never"] = Severity.CRITICAL
     review_at: Severity = Severity.HIGH
     confidence: float = 0.8
+    contract_types: tuple[str, ...] = ()
+    """Kinds of contract the playbook is for; empty means any."""
 
 
 class Admission(Payload):

@@ -5,6 +5,7 @@ Imports nothing heavy, so that `countersign <command> --help` is as quick as the
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -143,10 +144,16 @@ def load_settings() -> "Settings":
         ) from None
 
 
+def _only_our_words() -> None:
+    """Keep the drivers' logs off the terminal: what they have to say reaches people as one of our errors."""
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
+
+
 def with_client(work: "Callable[[ReviewClient], Awaitable[T]]") -> T:
     """Run `work` with a client that is closed afterwards. Tests put another factory of clients into `ctx.obj`."""
     factory: Callable[[Settings], AbstractAsyncContextManager[ReviewClient]] | None = click.get_current_context().obj
     settings = load_settings()
+    _only_our_words()
 
     async def run() -> T:
         from starters.client import ReviewClient

@@ -72,7 +72,7 @@ def amend_command(edits: tuple[str, ...], edits_file: str | None, **options: Any
 @decision_options
 @click.option("--question", required=True, help="What the requester is to answer.")
 def ask_command(question: str, **options: Any) -> None:
-    """Ask the requester a question back; the review waits for the answer."""
+    """Ask the requester a question back. Whoever needs no answer may still decide; that closes the question."""
     _decide("ask", options, question=question)
 
 

@@ -28,7 +28,9 @@ def read_bounded(name: str, max_bytes: int, *, setting: str | None = None) -> by
     if data is None or len(data) > max_bytes:
         raise too_large
     if not data:
-        raise InvalidRequest(f"{name}: is empty", remedy="Give a file with something in it")
+        raise InvalidRequest(
+            f"{'standard input' if name == STDIN else name}: is empty", remedy="Give a file with something in it"
+        )
     return data
 
 

@@ -9,7 +9,7 @@ import traceback
 import click
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("demo", "Review four sample contracts on the embedded stack, start to finish."),
+    "demo": ("demo", "Review three sample contracts on the embedded stack, start to finish."),
     "dev": ("stack", "Run Temporal, PostgreSQL, Valkey and a worker here until Ctrl-C."),
     "worker": ("stack", "Run a worker alone."),
     "doctor": ("stack", "Check every part and say how to mend it."),

@@ -134,7 +134,11 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     table.columns[1].no_wrap = False
     for finding in sorted(findings, key=lambda one: -one.severity.rank):
         quoted = finding.evidence[0] if finding.evidence else None
-        where = f"absent; searched {', '.join(finding.searched) or 'all'}"
+        where = (
+            "added by the reviewer"
+            if finding.specialist == "reviewer"
+            else f"absent; searched {', '.join(finding.searched) or 'all'}"
+        )
         table.add_row(
             cell(finding.id),
             cell(finding.clause),

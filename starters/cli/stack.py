@@ -123,6 +123,10 @@ async def _dev(settings: "Settings", *, with_worker: bool, ui_port: int | None, 
 async def _bring_up(stack: "EmbeddedStack", *, with_worker: bool, as_json: bool) -> None:
     from starters.cli.render import progress
 
+    if with_worker:
+        from countersign.agents.models import check_models
+
+        check_models(stack.settings.model, stack.settings.playbooks)
     with progress("Starting the servers …", quiet=as_json):
         await stack.start()
         if with_worker:
@@ -207,7 +211,7 @@ def _show_panel(stack: "EmbeddedStack") -> None:
     grid.add_row(cell("running", "bold"), cell(", ".join(f"{name} ({pid})" for name, pid in stack.pids.items())))
     chosen = "" if Path(".countersign").resolve() == stack.home else f"export COUNTERSIGN_HOME={stack.home}\n"
     hints = Text(
-        f"\nIn another terminal:\n{chosen}countersign submit examples/*.md --wait\ncountersign queue\n"
+        f"\nIn another terminal:\n{chosen}countersign submit examples/nda-clean.md --wait\ncountersign queue\n"
         f"countersign doctor\ntemporal workflow list --address {stack.endpoints.temporal_address}\n\nCtrl-C stops all."
     )
     show(Panel(Group(grid, hints), title="Countersign is up", title_align="left", expand=False))

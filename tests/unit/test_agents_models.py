@@ -1,6 +1,7 @@
 """Models by name: what resolves, what does not and what to do about it, and the fallback chain."""
 
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic_ai import Agent
@@ -10,7 +11,7 @@ from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from countersign.agents import models
-from countersign.agents.models import REQUEST_SETTINGS, resolve_model
+from countersign.agents.models import REQUEST_SETTINGS, check_models, resolve_model
 from countersign.agents.offline import OfflineModel
 from countersign.errors import ModelConfigurationError
 
@@ -83,6 +84,13 @@ def test_one_bad_name_in_a_chain_is_refused_when_it_is_resolved() -> None:
 def test_provider_retries_are_off_and_requests_end() -> None:
     assert REQUEST_SETTINGS["max_retries"] == 0
     assert REQUEST_SETTINGS["request_timeout"] > 0
+
+
+def test_all_models_are_checked_before_work_begins() -> None:
+    folder = Path(__file__).parent.parent / "playbooks"
+    check_models("offline", folder)
+    with pytest.raises(ModelConfigurationError, match="nonsense"):
+        check_models("nonsense", folder)
 
 
 def _unavailable(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:

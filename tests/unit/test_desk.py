@@ -117,6 +117,23 @@ def test_nothing_counts_before_the_desk_opens_or_after_the_outcome() -> None:
         desk.decide(decision(reviewer="eve"), NOW)
 
 
+@pytest.mark.parametrize("spelling", [" ANA ", "Ａｎａ", "a\u200bna", "аna", "A n a"])
+def test_another_spelling_is_the_same_person(spelling: str) -> None:
+    assert same_person("ana", spelling)
+    with pytest.raises(DecisionRefused) as refused:
+        open_desk().decide(decision(reviewer=spelling), NOW)
+    assert refused.value.rule == "requester"
+
+
+def test_an_analysis_without_any_agent_cannot_be_approved_as_it_stands() -> None:
+    desk = Desk("ana", SigningPolicy(), "1")
+    desk.open(AnalysisResult(summary="s", confidence=0, requires_human_review=True), Route.REVIEW)
+    with pytest.raises(DecisionRefused, match="no agent has analysed"):
+        desk.decide(decision(), NOW)
+    added = Edit(action="add", clause="term", severity=Severity.LOW, statement="Read by hand: fine")
+    assert desk.decide(decision(Verdict.AMEND, edits=[added]), NOW) is Outcome.AMENDED
+
+
 def test_a_retried_decision_counts_once() -> None:
     desk = open_desk(Route.FOUR_EYES)
     same = decision(decision_id="d1")

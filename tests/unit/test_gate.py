@@ -55,6 +55,13 @@ def test_a_blocked_screening_is_a_block() -> None:
     assert gate(result(), autonomy=AUTO, screening=blocked, policy=SigningPolicy()).route is Route.BLOCK
 
 
+def test_a_contract_of_another_kind_needs_a_person() -> None:
+    policy = SigningPolicy(contract_types=("nda",))
+    for kind, route in (("nda", Route.RELEASE), ("lease", Route.REVIEW)):
+        decided = gate(result(), autonomy=AUTO, screening=CLEAN, policy=policy, contract_type=kind)
+        assert decided.route is route
+
+
 def test_four_eyes_can_be_switched_off_by_the_playbook() -> None:
     policy = SigningPolicy(four_eyes_at="never")
     assert gate(result(Severity.CRITICAL), autonomy=AUTO, screening=CLEAN, policy=policy).route is Route.RELEASE
