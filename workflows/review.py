@@ -267,11 +267,15 @@ class ReviewWorkflow:
         self._record.done("refused", actor=actor, tried=what, reason=error.type, rule=getattr(error, "rule", ""))
 
     def _receipt(self) -> Receipt:
+        findings = self._desk.analysis.key_findings if self._desk.analysis else ()
         return Receipt(
             review_id=self._record.status.review_id,
             stage=self._record.status.stage,
             outcome=self._desk.outcome,
             signatures_missing=self._desk.signatures_missing,
+            findings=len(findings),
+            worst=max((finding.severity for finding in findings), key=lambda s: s.rank, default=None),
+            digest=self._desk.digest or "",
         )
 
     def _show_desk(self) -> None:

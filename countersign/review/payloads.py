@@ -333,6 +333,10 @@ class Receipt(Payload):
     stage: Stage
     outcome: Outcome | None = None
     signatures_missing: int = 0
+    findings: int = 0
+    worst: Severity | None = None
+    digest: str = ""
+    """Of what the decision was bound to; with the number of findings and the gravest it says what was signed."""
 
 
 class Failure(Payload):

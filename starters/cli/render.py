@@ -251,11 +251,15 @@ def status_view(status: ReviewStatus, default_tenant: str, now: datetime | None 
 
 def receipt_line(receipt: Receipt, done: str) -> Text:
     """What a decision or answer led to; `done` says what it did when the review goes on."""
+    shown = (
+        f" ({receipt.findings} findings, worst {receipt.worst}, digest {receipt.digest[:12]})" if receipt.worst else ""
+    )
     if receipt.outcome:
-        return Text(f"Review {receipt.review_id}: {receipt.outcome}", style=OUTCOME_STYLE.get(receipt.outcome, ""))
+        style = OUTCOME_STYLE.get(receipt.outcome, "")
+        return Text(f"Review {receipt.review_id}: {receipt.outcome}{shown}", style=style)
     missing = receipt.signatures_missing
     tail = f", {missing} {'signature' if missing == 1 else 'signatures'} missing" if missing else ""
-    return Text(f"Review {receipt.review_id}: {done}{tail}", style="yellow" if missing else "")
+    return Text(f"Review {receipt.review_id}: {done}{shown}{tail}", style="yellow" if missing else "")
 
 
 def submitted_line(name: str, taken: "Submission") -> Text:
