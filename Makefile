@@ -28,7 +28,7 @@ histories: $(VENV)/.dev
 	@COUNTERSIGN_SAVE_HISTORIES=1 $(BIN)/pytest -n 0 tests/workflow
 
 # Pinned versions with hashes and no addresses; the same files serve Python 3.11 to 3.13.
-LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-header --quiet --extra build --extra embedded --extra semantic
 lock: $(VENV)/.dev
 	@$(PIP) uv

@@ -6,6 +6,9 @@ from activities.failures import typed_errors
 from countersign.review.steps import AuditInput, AuditResult
 from countersign.services import Services
 
+DECIDING = ("decided", "asked")
+"""Events whose actor is the review's reviewer; a refused signal's or an answer's is not."""
+
 
 class Audit:
     """The only writer of trail and projection."""
@@ -23,5 +26,6 @@ class Audit:
                     admission.key, entry, user_hash=admission.user_hash, input_hash=admission.document.sha256
                 )
             await self._services.reviews.project(given.status, given.version)
-        actor = next((entry.actor for entry in reversed(given.entries) if entry.actor), None)
+        deciding = (entry.actor for entry in reversed(given.entries) if entry.event in DECIDING and entry.actor)
+        actor = next(deciding, None)
         return AuditResult(actor_hash=self._services.pseudonyms.of("user", actor) if actor else None)

@@ -104,7 +104,7 @@ class AuditInput(Payload):
 
 
 class AuditResult(Payload):
-    """Pseudonym of the last person whose act was written, if any."""
+    """Pseudonym of the last reviewer whose decision or question was written, if any."""
 
     actor_hash: str | None = None
 
