@@ -16,6 +16,7 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@MYPYPATH=. $(BIN)/mypy --explicit-package-bases benchmarks
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/.dev

