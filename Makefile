@@ -23,6 +23,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/sentinel.py
 	@$(BIN)/python benchmarks/train_clauses.py
 	@$(BIN)/python benchmarks/contracts.py
+	@$(BIN)/python benchmarks/cold_start.py
 
 # Stored histories of every route, written anew. Only for a change that is meant to alter what new reviews do.
 histories: $(VENV)/.dev

@@ -9,8 +9,6 @@ import pytest
 from helpers.contracts import nda
 from helpers.stack import EXAMPLES, MACHINE, SIGNED, WAITING, Dev, Ran
 
-pytestmark = pytest.mark.xdist_group("dev")
-
 REQUESTER = "zoe.quill@acme.example"
 REVIEWER = "bob.finch@acme.example"
 PHRASE = "Quetzalcoatl Instruments"

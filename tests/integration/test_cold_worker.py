@@ -7,7 +7,7 @@ import pytest
 from benchmarks.cold_start import cold_round
 from countersign.settings import Settings
 
-pytestmark = pytest.mark.xdist_group("cold-worker")
+pytestmark = pytest.mark.timeout(420)
 
 REVIEWS = 50
 

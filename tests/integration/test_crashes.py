@@ -31,7 +31,7 @@ from workflows.options import AGENT
 if TYPE_CHECKING:
     from tests.integration.conftest import Eventually
 
-pytestmark = pytest.mark.xdist_group("crashes")
+pytestmark = pytest.mark.timeout(420)
 
 RECOVERED_S = AGENT["heartbeat_timeout"].total_seconds() + 120  # type: ignore[union-attr]  # it is set
 """Until a step of a killed worker has timed out, been given to another and done, on a busy machine."""

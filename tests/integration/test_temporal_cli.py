@@ -4,11 +4,8 @@ import base64
 import json
 from typing import Any
 
-import pytest
 from helpers.contracts import HOSTILE, nda
 from helpers.stack import SIGNED, WAITING, Dev, until
-
-pytestmark = pytest.mark.xdist_group("dev")
 
 REQUESTER = "zoe.quill@acme.example"
 REVIEWER = "bob.finch@acme.example"
