@@ -107,6 +107,8 @@ class Desk:
         self._amended = False
         self._seen_ids: set[str] = set()
         self.decisions: list[DecisionRecord] = []
+        self.signatures: list[DecisionRecord] = []
+        """Those that count: given since what is shown last changed, each by another person."""
         self.answers: list[Answer] = []
         self.question: str | None = None
         self.outcome: Outcome | None = None
@@ -125,12 +127,6 @@ class Desk:
     def digest(self) -> str | None:
         """Digest of what is shown now, or None while nothing is."""
         return digest_of(self._analysis, self._playbook_version, self.answers) if self._analysis else None
-
-    @property
-    def signatures(self) -> list[DecisionRecord]:
-        """Signatures that count: given for exactly what is shown now."""
-        digest = self.digest
-        return [d for d in self.decisions if d.verdict in SIGNING_VERDICTS and d.digest == digest]
 
     @property
     def signatures_missing(self) -> int:
@@ -181,17 +177,19 @@ class Desk:
         if decision.verdict is Verdict.AMEND and self._analysis is not None:
             self._analysis = apply_edits(self._analysis, decision.edits)
             self._amended = True
-        self.decisions.append(
-            DecisionRecord(
-                verdict=decision.verdict,
-                reviewer=decision.reviewer,
-                note=decision.note,
-                edits=decision.edits,
-                question=decision.question,
-                digest=self.digest or "",
-                at=at,
-            )
+            self.signatures.clear()
+        record = DecisionRecord(
+            verdict=decision.verdict,
+            reviewer=decision.reviewer,
+            note=decision.note,
+            edits=decision.edits,
+            question=decision.question,
+            digest=self.digest or "",
+            at=at,
         )
+        self.decisions.append(record)
+        if decision.verdict in SIGNING_VERDICTS:
+            self.signatures.append(record)
         self.question = decision.question if decision.verdict is Verdict.ASK else None
         if decision.verdict is Verdict.REJECT:
             self.outcome = Outcome.REJECTED
@@ -214,12 +212,14 @@ class Desk:
         """Take the requester's answer and give the review back to the reviewers. Raises as `check_answer` does."""
         self.check_answer(answer)
         self.answers.append(answer)
+        self.signatures.clear()
         self.question = None
 
     def expire(self) -> None:
         """Nobody decided in time: the safe default, never a release. Without effect once there is an outcome."""
         if self.outcome is None:
             self.outcome = Outcome.EXPIRED
+            self.question = None
 
     def _check_person(self, decision: Decision) -> None:
         if same_person(decision.reviewer, self._requester):
@@ -233,7 +233,7 @@ class Desk:
                 rule="not_allowed",
                 remedy="See [signing] reviewers in the playbook",
             )
-        if decision.verdict in SIGNING_VERDICTS and any(
+        if decision.verdict is Verdict.APPROVE and any(
             same_person(decision.reviewer, signature.reviewer) for signature in self.signatures
         ):
             raise DecisionRefused(

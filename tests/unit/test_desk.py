@@ -61,6 +61,17 @@ def test_an_amendment_voids_earlier_signatures() -> None:
     assert desk.analysis.key_findings[0].severity is Severity.LOW
 
 
+def test_undoing_an_amendment_does_not_revive_signatures() -> None:
+    desk = open_desk(Route.FOUR_EYES)
+    for who, severity in (("eve", Severity.INFO), ("bob", Severity.LOW), ("eve", Severity.INFO)):
+        edit = Edit(action="set", finding_id="F1", severity=severity)
+        assert desk.decide(decision(Verdict.AMEND, reviewer=who, edits=[edit]), NOW) is None
+    assert desk.signatures_missing == 1
+    with pytest.raises(DecisionRefused, match="already signed"):
+        desk.decide(decision(reviewer="eve"), NOW)
+    assert desk.decide(decision(reviewer="bob"), NOW) is Outcome.AMENDED
+
+
 def test_one_person_rejects_even_where_two_must_sign() -> None:
     assert open_desk(Route.FOUR_EYES).decide(decision(Verdict.REJECT), NOW) is Outcome.REJECTED
 
@@ -218,5 +229,5 @@ class DeskMachine(RuleBasedStateMachine):
         self.first_outcome = desk.outcome
 
 
-DeskMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
+DeskMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=15, deadline=None)
 TestDeskMachine = DeskMachine.TestCase
