@@ -150,7 +150,6 @@ class ReviewWorkflow:
                 admission=admission,
                 contract_type=analysed.intent.contract_type,
                 route=analysed.routed.route,
-                autonomy=analysed.routed.autonomy,
                 confidence=analysed.analysis.confidence,
                 verdict=Verdict.AMEND if amended else last.verdict,
                 reviewer=last.reviewer,

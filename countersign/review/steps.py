@@ -16,7 +16,7 @@ from countersign.review.payloads import (
     SpecialistReport,
     TrailEntry,
 )
-from countersign.words import Autonomy, Route, Verdict
+from countersign.words import Route, Verdict
 
 
 class AdmitInput(Payload):
@@ -115,7 +115,6 @@ class LearnInput(Payload):
     admission: Admission
     contract_type: str
     route: Route
-    autonomy: Autonomy
     confidence: float
     verdict: Verdict
     reviewer: str
@@ -123,7 +122,6 @@ class LearnInput(Payload):
     before: tuple[Finding, ...] = ()
     edits: tuple[Edit, ...] = ()
     session: str | None = None
-    ask: str = ""
 
 
 class LearnResult(Payload):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers.contracts import HOSTILE, nda
+from helpers.stack import MACHINE, SIGNED
 from helpers.world import World
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, CancelledError
@@ -17,18 +18,6 @@ from countersign.words import Autonomy, Outcome, RiskBand, Route, Severity, Stag
 from workflows.review import ReviewWorkflow
 
 HISTORIES = Path(__file__).parent.parent / "replay" / "histories"
-MACHINE = [
-    "submit:admitted",
-    "read:read",
-    "screen:screened",
-    "intent:understood",
-    "recall:recalled",
-    "plan:planned",
-    "analyse:analysed",
-    "reconcile:reconciled",
-    "gate:routed",
-]
-SIGNED = [*MACHINE, "sign:waiting", "sign:decided", "learn:learned", "settle:ended"]
 
 Handle = WorkflowHandle[ReviewWorkflow, ReviewStatus]
 
@@ -84,7 +73,7 @@ async def test_approved(world: World) -> None:
     assert (status.outcome, status.route) == (Outcome.APPROVED, Route.REVIEW)
     assert status.decision is not None
     assert status.decision.reviewer == "bob"
-    assert await world.events(handle.id) == SIGNED
+    assert await world.events(handle.id) == list(SIGNED)
     assert status.usage.requests >= 4
     assert status.usage.input_tokens > 0
     text = (await world.services.documents.get_text("acme", status.document.document_id)).text  # type: ignore[union-attr]
@@ -119,7 +108,7 @@ async def test_rejected_by_signal(world: World) -> None:
     await handle.signal("reject", {"reviewer": "bob", "note": "not this law"})
     status = await finished(world, handle, "rejected")
     assert status.outcome is Outcome.REJECTED
-    assert await world.events(handle.id) == SIGNED
+    assert await world.events(handle.id) == list(SIGNED)
 
 
 async def test_asked_and_answered(world: World) -> None:
@@ -260,7 +249,7 @@ async def test_a_second_run_cannot_write_over_the_first(world: World) -> None:
     again = await world.start("review-acme-rerun", text=nda())
     status = await again.result()
     assert (status.outcome, status.failure and status.failure.type) == (Outcome.FAILED, "InvalidRequest")
-    assert await world.events(first.id) == SIGNED
+    assert await world.events(first.id) == list(SIGNED)
     assert (await world.services.reviews.row("rerun", tenant="acme")).outcome is Outcome.APPROVED
 
 
