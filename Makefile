@@ -31,7 +31,7 @@ histories: $(VENV)/.dev
 
 # Pinned versions with hashes and no addresses; the same files serve Python 3.11 to 3.13.
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-header --quiet --extra build --extra embedded --extra semantic
+	--no-header --quiet --extra build --extra embedded --extra semantic --extra gateway
 lock: $(VENV)/.dev
 	@$(PIP) uv
 	@$(LOCK) -o requirements/run.txt

@@ -69,3 +69,41 @@ class ModelConfigurationError(CountersignError):
     """A model name cannot be resolved, or its provider's package or key is missing."""
 
     type = "ModelConfigurationError"
+
+
+class RateLimited(CountersignError):
+    """Too much was asked by this user or tenant for now.
+
+    Attributes:
+        retry_after_s: when it is worth asking again.
+        reason: `user_rate`, `tenant_rate` or `cooldown`.
+    """
+
+    type = "RateLimited"
+
+    def __init__(self, message: str, *, remedy: str = "", retry_after_s: float = 0.0, reason: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+        self.reason = reason
+
+
+class Overloaded(CountersignError):
+    """The waiting room is full; `retry_after_s` says when a place may be free."""
+
+    type = "Overloaded"
+
+    def __init__(self, message: str, *, remedy: str = "", retry_after_s: float = 0.0) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class Unauthenticated(CountersignError):
+    """No credentials, or none that are valid. Never says which part is wrong."""
+
+    type = "Unauthenticated"
+
+
+class Forbidden(CountersignError):
+    """The person is known, and may not do this; the message names the role it takes."""
+
+    type = "Forbidden"

@@ -37,6 +37,8 @@ class Settings(BaseSettings):
 
     model: str = "offline"
     """Model of every agent that the playbook names none for: `offline`, `anthropic:…`, or several with commas."""
+    sentinel_model: str | None = None
+    """Model of the sentinel agent, a cheap one (`anthropic:…`); unset: patterns and statistical scorer alone."""
     tenant: str = "default"
     user: str = "me"
     max_document_mb: float = Field(default=20, gt=0, le=1000)
@@ -48,6 +50,22 @@ class Settings(BaseSettings):
     """More lets a cold worker wedge under load (TMPRL1101); see the traps in the docs."""
     max_cached_workflows: int = Field(default=1000, ge=0)
     agent_slots: int = Field(default=8, ge=1)
+
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(default=8480, ge=0, le=65_535)
+    """Port of the HTTP gateway; 0 takes a free one."""
+    oidc_issuer: str | None = None
+    """Issuer of OIDC bearer tokens; unset: API keys alone."""
+    oidc_audience: str | None = None
+    oidc_jwks_url: str | None = None
+    """Where the issuer's keys are; unset: as its discovery document says."""
+    oidc_role_claim: str = "roles"
+    oidc_tenant_claim: str = "tenant"
+    oidc_user_claim: str = "sub"
+    read_memory_mb: int = Field(default=1024, ge=128)
+    """Memory of the process that parses one document."""
+    read_seconds: float = Field(default=60, gt=0)
+    """Time to parse one document."""
 
     @cached_property
     def state(self) -> Path:

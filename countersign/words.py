@@ -110,3 +110,13 @@ class Tier(StrEnum):
     SESSION = "session"
     PROFILE = "profile"
     KNOWLEDGE = "knowledge"
+
+
+class Role(StrEnum):
+    """What a person may do through the gateway."""
+
+    REQUESTER = "requester"
+    REVIEWER = "reviewer"
+    AUDITOR = "auditor"
+    OPERATOR = "operator"
+    ADMIN = "admin"

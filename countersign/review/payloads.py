@@ -97,6 +97,10 @@ class Admission(Payload):
     tenant_hash: str
     sla: SlaPolicy = SlaPolicy()
     signing: SigningPolicy = SigningPolicy()
+    weight: float = 1.0
+    """The tenant's share against the others', as Temporal's fairness weight."""
+    sentinel_model: str | None = None
+    """Model of the sentinel agent; None where none is configured: patterns and scorer alone."""
 
 
 class ReadReport(Payload):
@@ -305,6 +309,26 @@ class Decision(Payload):
     digest: str | None = None
     decision_id: str | None = None
     """Makes a retried decision count once; the update id where there is none."""
+    claim: int | None = None
+    """Fencing token of the reviewer's claim; one that has lapsed or passed to another is refused."""
+
+
+class Claim(Payload):
+    """A reviewer takes a review to themselves for a while, so that two do not do the same work."""
+
+    reviewer: str = Field(min_length=1, max_length=200)
+    lease_s: float = Field(default=900, ge=1, le=86_400)
+    release: bool = False
+    """Give it back instead."""
+
+
+class ClaimReceipt(Payload):
+    """The claim as it stands: `token` grows with each new one; a decision that names an older token is refused."""
+
+    review_id: str
+    token: int
+    until: datetime | None = None
+    """None when it was given back."""
 
 
 class Answer(Payload):
@@ -377,6 +401,12 @@ class ReviewStatus(Payload):
     """The decision that ended the review, or the latest one that counted."""
     decisions: tuple[DecisionRecord, ...] = ()
     signatures_missing: int = 0
+    claimed_by: str | None = None
+    claimed_until: datetime | None = None
+    ahead: int | None = None
+    """Reviews that will be dispatched before this one, while it waits for its turn."""
+    estimate_s: float | None = None
+    """Seconds until its turn, while it waits for it."""
     sla_due: datetime | None = None
     reminded: bool = False
     escalated: bool = False

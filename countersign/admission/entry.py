@@ -1,0 +1,68 @@
+"""What is asked at the door, and what it answers."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Place(StrEnum):
+    """Where a review stands that was let in."""
+
+    FLIGHT = "flight"
+    """It holds a lease and may begin."""
+    ROOM = "room"
+    """It waits for its turn."""
+
+
+class Refused(StrEnum):
+    """Why the door stays shut for now."""
+
+    USER_RATE = "user_rate"
+    TENANT_RATE = "tenant_rate"
+    COOLDOWN = "cooldown"
+    ROOM = "room"
+    """The waiting room is full, or the tenant has its share of what is left of it."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One review that wants in. `running`: its workflow runs already (a raw start), so it may take a free lease at once.
+
+    Asking again for the same tenant and review id changes nothing and is answered as the first time.
+    """
+
+    tenant: str
+    user_hash: str
+    review_id: str
+    running: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The door's answer. Times are in seconds.
+
+    Attributes:
+        place: where the review stands, or None when it was refused.
+        refused: why, or None.
+        existing: this very review was let in before; nothing was charged.
+        ahead: reviews that will be dispatched before it.
+        estimate_s: until its turn (of one that was let in), or until a place may be free (room).
+        retry_after_s: when it is worth asking again; 0 for one that was let in.
+        limit, remaining, reset_s: of the user's hourly allowance, for RateLimit headers.
+        degraded: answered by this process alone, because Redis is away.
+    """
+
+    place: Place | None
+    refused: Refused | None = None
+    existing: bool = False
+    ahead: int = 0
+    estimate_s: float = 0.0
+    retry_after_s: float = 0.0
+    limit: int = 0
+    remaining: int = 0
+    reset_s: float = 0.0
+    degraded: bool = False
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the review was let in."""
+        return self.place is not None
