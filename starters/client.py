@@ -13,11 +13,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from countersign.errors import InvalidRequest, NotFound, ServiceUnavailable
 from countersign.review.payloads import (
     Answer,
+    Claim,
+    ClaimReceipt,
     Decision,
     DocumentRef,
     KnowledgeHit,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from countersign.store.reviews import ReviewRow
     from countersign.trail.trail import TrailCheck, TrailRow
     from workers.endpoints import Endpoints
+
+R = TypeVar("R", Receipt, ClaimReceipt)
 
 WORKFLOW_TYPE = "ReviewWorkflow"
 QUERY_TIMEOUT = timedelta(seconds=3)
@@ -304,12 +308,21 @@ class ReviewClient:
         bound = decision.model_copy(
             update={"digest": digest, "decision_id": decision.decision_id or f"d-{secrets.token_hex(12)}"}
         )
-        return await self._update("decide", tenant, review_id, bound, bound.decision_id)
+        return await self._update("decide", tenant, review_id, bound, update_id=bound.decision_id, reply=Receipt)
 
     async def answer(self, tenant: str, review_id: str, answer: Answer) -> Receipt:
         """Give the requester's answer to an open question. Raises as `decide` does."""
         await self._open_status(tenant, review_id)
-        return await self._update("answer", tenant, review_id, answer, f"a-{secrets.token_hex(12)}")
+        return await self._update(
+            "answer", tenant, review_id, answer, update_id=f"a-{secrets.token_hex(12)}", reply=Receipt
+        )
+
+    async def claim(self, tenant: str, review_id: str, claim: Claim) -> ClaimReceipt:
+        """Let a reviewer take a review to themselves for a while, or give it back. Raises as `decide` does."""
+        await self._open_status(tenant, review_id)
+        return await self._update(
+            "claim", tenant, review_id, claim, update_id=f"c-{secrets.token_hex(12)}", reply=ClaimReceipt
+        )
 
     async def _open_status(self, tenant: str, review_id: str) -> ReviewStatus:
         """The status of a review a person can still act on."""
@@ -320,14 +333,21 @@ class ReviewClient:
             raise nobody_answers(review_id, "nothing can be decided now")
         return standing.status
 
-    async def _update(
-        self, name: str, tenant: str, review_id: str, given: Decision | Answer, update_id: str | None
-    ) -> Receipt:
+    async def _update(  # noqa: PLR0913 - an update is all of this
+        self,
+        name: str,
+        tenant: str,
+        review_id: str,
+        given: Decision | Answer | Claim,
+        *,
+        update_id: str | None,
+        reply: type[R],
+    ) -> R:
         # The review was there a moment ago, so "not found" now means that it ended in between.
         handle = await self._handle(tenant, review_id)
         with temporal_errors(already_ended(None)):
-            receipt: Receipt = await handle.execute_update(
-                name, given, id=update_id, result_type=Receipt, rpc_timeout=DECISION_TIMEOUT
+            receipt: R = await handle.execute_update(
+                name, given, id=update_id, result_type=reply, rpc_timeout=DECISION_TIMEOUT
             )
         return receipt
 

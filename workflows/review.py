@@ -17,6 +17,8 @@ with workflow.unsafe.imports_passed_through():
     from countersign.review.payloads import (
         Admission,
         Answer,
+        Claim,
+        ClaimReceipt,
         Decision,
         Failure,
         Receipt,
@@ -189,7 +191,23 @@ class ReviewWorkflow:
     @decide.validator
     def _may_decide(self, decision: Decision) -> None:
         try:
-            self._desk.check(decision)
+            self._desk.check(decision, workflow.now())
+        except DecisionRefused as error:
+            raise _refusal(error) from None
+
+    @workflow.update
+    def claim(self, claim: Claim) -> ClaimReceipt:
+        """Let a reviewer take the review to themselves for a while, or give it back."""
+        receipt = self._desk.claim(claim, workflow.now(), self._record.status.review_id)
+        self._show_desk()
+        event = "unclaimed" if claim.release else "claimed"
+        self._record.done(event, actor=claim.reviewer, token=receipt.token)
+        return receipt
+
+    @claim.validator
+    def _may_claim(self, claim: Claim) -> None:
+        try:
+            self._desk.check_claim(claim, workflow.now())
         except DecisionRefused as error:
             raise _refusal(error) from None
 
@@ -290,6 +308,8 @@ class ReviewWorkflow:
             decisions=tuple(desk.decisions),
             decision=desk.decisions[-1] if desk.decisions else None,
             signatures_missing=desk.signatures_missing,
+            claimed_by=desk.held.reviewer if desk.held else None,
+            claimed_until=desk.held.until if desk.held else None,
         )
 
 

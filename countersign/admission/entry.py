@@ -25,7 +25,7 @@ class Refused(StrEnum):
 
 @dataclass(frozen=True)
 class Ask:
-    """One review that wants in. `running`: its workflow runs already (a raw start), so it may take a free lease at once.
+    """One review that wants in. `running`: its workflow runs already (a raw start), so it may take a lease at once.
 
     Asking again for the same tenant and review id changes nothing and is answered as the first time.
     """

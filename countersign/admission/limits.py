@@ -26,7 +26,7 @@ class Limits(BaseModel):
     in_flight: int = Field(default=12, ge=1, le=100_000)
     """Reviews of one tenant that the machine works on at once."""
     attention: int = Field(default=200, ge=0, le=1_000_000)
-    """Reviews of one tenant that may wait for its reviewers; beyond, work that would need a person waits at the door."""
+    """Reviews of one tenant that may wait for its people; beyond, work that would need a person waits at the door."""
     weight: float = Field(default=1.0, ge=0.01, le=100)
     """The tenant's share against the others', here and as Temporal's fairness weight."""
 

@@ -7,12 +7,15 @@ bound to a digest of exactly what was shown: when an amendment or an answer chan
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from countersign.errors import DecisionRefused
 from countersign.review.payloads import (
     AnalysisResult,
     Answer,
+    Claim,
+    ClaimReceipt,
     Decision,
     DecisionRecord,
     Edit,
@@ -91,6 +94,15 @@ def _person(name: str) -> str:
     return "".join(fold(name).text.casefold().split())
 
 
+@dataclass(frozen=True)
+class Held:
+    """A claim that was given: a lease with a fencing token."""
+
+    reviewer: str
+    token: int
+    until: datetime
+
+
 class Desk:
     """One review on the desk.
 
@@ -112,6 +124,9 @@ class Desk:
         self.answers: list[Answer] = []
         self.question: str | None = None
         self.outcome: Outcome | None = None
+        self.held: Held | None = None
+        """The latest claim, lapsed or not; None when it was given back or its holder has decided."""
+        self._tokens = 0
 
     def open(self, analysis: AnalysisResult, route: Route) -> None:
         """Put an analysis on the desk; `four_eyes` asks for two different people."""
@@ -144,21 +159,21 @@ class Desk:
         """Whether this very decision (by `decision_id`) has counted before: a retry, answered like the first time."""
         return decision.decision_id is not None and decision.decision_id in self._seen_ids
 
-    def check(self, decision: Decision) -> None:
-        """Raise `DecisionRefused` unless the decision would count now. Changes nothing."""
+    def check(self, decision: Decision, at: datetime) -> None:
+        """Raise `DecisionRefused` unless the decision would count at this time. Changes nothing."""
         if self.already_counted(decision):
             return
-        if self.outcome is not None:
+        self._check_waiting()
+        self._check_person(decision.reviewer)
+        self._check_claim(decision, at)
+        if decision.verdict is Verdict.APPROVE and any(
+            same_person(decision.reviewer, signature.reviewer) for signature in self.signatures
+        ):
             raise DecisionRefused(
-                f"the review is already decided: {self.outcome}", rule="decided", remedy="See its trail"
+                "this reviewer has already signed; a second pair of eyes is needed",
+                rule="signed_twice",
+                remedy="Ask another person",
             )
-        if self._analysis is None:
-            raise DecisionRefused(
-                "the review does not wait for a person (yet)",
-                rule="not_waiting",
-                remedy="Watch it until its stage is 'sign'",
-            )
-        self._check_person(decision)
         if decision.digest is not None and decision.digest != self.digest:
             raise DecisionRefused(
                 "the decision is for an earlier version of the analysis",
@@ -169,9 +184,10 @@ class Desk:
 
     def decide(self, decision: Decision, at: datetime) -> Outcome | None:
         """Take a decision; the outcome if it ends the review. Raises `DecisionRefused` as `check` does."""
-        self.check(decision)
+        self.check(decision, at)
         if self.already_counted(decision):
             return self.outcome
+        self.held = None
         if decision.decision_id is not None:
             self._seen_ids.add(decision.decision_id)
         if decision.verdict is Verdict.AMEND and self._analysis is not None:
@@ -221,25 +237,67 @@ class Desk:
             self.outcome = Outcome.EXPIRED
             self.question = None
 
-    def _check_person(self, decision: Decision) -> None:
-        if same_person(decision.reviewer, self._requester):
+    def check_claim(self, claim: Claim, at: datetime) -> None:
+        """Raise `DecisionRefused` unless the claim (or its release) would be granted at this time."""
+        self._check_waiting()
+        self._check_person(claim.reviewer)
+        held = self._live(at)
+        if held is not None and not same_person(held.reviewer, claim.reviewer):
+            raise _claimed(held)
+        if claim.release and held is None:
+            raise DecisionRefused(
+                "there is no claim of this reviewer to give back", rule="not_claimed", remedy="See its status"
+            )
+
+    def claim(self, claim: Claim, at: datetime, review_id: str) -> ClaimReceipt:
+        """Grant, renew or give back a claim. A renewed one keeps its token; raises as `check_claim` does."""
+        self.check_claim(claim, at)
+        if claim.release:
+            self.held = None
+            return ClaimReceipt(review_id=review_id, token=self._tokens)
+        if self._live(at) is None:
+            self._tokens += 1
+        self.held = Held(claim.reviewer, self._tokens, at + timedelta(seconds=claim.lease_s))
+        return ClaimReceipt(review_id=review_id, token=self._tokens, until=self.held.until)
+
+    def _live(self, at: datetime) -> Held | None:
+        return self.held if self.held is not None and at < self.held.until else None
+
+    def _check_claim(self, decision: Decision, at: datetime) -> None:
+        """Another's live claim bars the way, and a fencing token must be that of the claim in force."""
+        held = self._live(at)
+        if held is not None and not same_person(held.reviewer, decision.reviewer):
+            raise _claimed(held)
+        if decision.claim is not None and (held is None or held.token != decision.claim):
+            raise DecisionRefused(
+                f"claim {decision.claim} has lapsed or was given back",
+                rule="claim_lapsed",
+                remedy="Claim the review again, look at it, then decide",
+            )
+
+    def _check_waiting(self) -> None:
+        if self.outcome is not None:
+            raise DecisionRefused(
+                f"the review is already decided: {self.outcome}", rule="decided", remedy="See its trail"
+            )
+        if self._analysis is None:
+            raise DecisionRefused(
+                "the review does not wait for a person (yet)",
+                rule="not_waiting",
+                remedy="Watch it until its stage is 'sign'",
+            )
+
+    def _check_person(self, reviewer: str) -> None:
+        if same_person(reviewer, self._requester):
             raise DecisionRefused(
                 "the requester may not decide on their own review", rule="requester", remedy="Ask another person"
             )
         allowed = self._policy.reviewers
-        if allowed and not any(same_person(decision.reviewer, name) for name in allowed):
+        if allowed and not any(same_person(reviewer, name) for name in allowed):
             raise DecisionRefused(
                 "this reviewer may not sign under the playbook",
                 rule="not_allowed",
                 remedy="See [signing] reviewers in the playbook",
-            )
-        if decision.verdict is Verdict.APPROVE and any(
-            same_person(decision.reviewer, signature.reviewer) for signature in self.signatures
-        ):
-            raise DecisionRefused(
-                "this reviewer has already signed; a second pair of eyes is needed",
-                rule="signed_twice",
-                remedy="Ask another person",
             )
 
     def _check_content(self, decision: Decision) -> None:
@@ -269,6 +327,14 @@ class Desk:
                     rule="question_open",
                     remedy="Wait for the answer, or decide without it",
                 )
+
+
+def _claimed(held: Held) -> DecisionRefused:
+    return DecisionRefused(
+        f"another reviewer has claimed it until {held.until:%Y-%m-%d %H:%M} UTC",
+        rule="claimed",
+        remedy="Wait until the claim is given back or lapses",
+    )
 
 
 def changes_in_words(before: AnalysisResult, edits: Sequence[Edit]) -> list[tuple[Edit, Finding | None, str]]:

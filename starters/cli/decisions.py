@@ -1,4 +1,4 @@
-"""approve, reject, amend, ask, answer: what people decide. The workflow judges; a refusal exits with 4."""
+"""claim, approve, reject, amend, ask, answer: what people do. The workflow judges; a refusal exits with 4."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,7 +9,7 @@ from countersign.errors import InvalidRequest
 from starters.cli.common import Command, emit, first_problem, json_option, tenant_option, with_client
 
 if TYPE_CHECKING:
-    from countersign.review.payloads import Receipt
+    from countersign.review.payloads import ClaimReceipt, Receipt
     from starters.client import ReviewClient
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,9 +29,43 @@ def decision_options(command: F) -> F:
     command = click.option("--digest", help="Only if this is still what is under review.  [default: whatever is now]")(
         command
     )
+    command = click.option(
+        "--claim", type=click.IntRange(1), help="Only under this claim of yours, if it still holds."
+    )(command)
     command = click.option("--note", default="", help="Why, for the record.")(command)
     command = click.option("--reviewer", required=True, help="Who decides; never the requester.")(command)
     return click.argument("review_id", metavar="ID")(command)
+
+
+@click.command("claim", cls=Command)
+@click.argument("review_id", metavar="ID")
+@click.option("--reviewer", required=True, help="Who takes it; never the requester.")
+@click.option("--minutes", type=click.FloatRange(1, 1440), default=15, show_default=True, help="For how long.")
+@click.option("--release", is_flag=True, help="Give it back instead.")
+@tenant_option
+@json_option
+def claim_command(  # noqa: PLR0913 - one parameter an option
+    *, review_id: str, reviewer: str, minutes: float, release: bool, tenant: str | None, as_json: bool
+) -> None:
+    """Take a review to yourself for a while: until then nobody else may decide on it.
+
+    Claiming again prolongs it. The claim's number can be named with a decision (--claim), which then does not count
+    when the claim has lapsed in between.
+    """
+    from countersign.review.payloads import Claim
+
+    wanted = _valid(Claim, {"reviewer": reviewer, "lease_s": minutes * 60, "release": release})
+
+    async def take(client: "ReviewClient") -> "ClaimReceipt":
+        return await client.claim(tenant or client.settings.tenant, review_id, wanted)
+
+    receipt = with_client(take)
+    if as_json:
+        emit(receipt)
+    elif receipt.until is None:
+        click.echo(f"{receipt.review_id}: given back")
+    else:
+        click.echo(f"{receipt.review_id}: yours until {receipt.until:%Y-%m-%d %H:%M} UTC, claim {receipt.token}")
 
 
 @click.command("approve", cls=Command)
@@ -98,7 +132,7 @@ def _decide(verdict: str, options: dict[str, Any], **content: object) -> None:
     """Have a decision judged and show the receipt. `options` are those of `decision_options`."""
     from countersign.review.payloads import Decision
 
-    fields = {name: options[name] for name in ("reviewer", "note", "digest")}
+    fields = {name: options[name] for name in ("reviewer", "note", "digest", "claim")}
     decision = _valid(Decision, {"verdict": verdict, **fields, **content})
 
     async def give(client: "ReviewClient") -> "Receipt":

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("reviews", "List reviews."),
     "queue": ("reviews", "List what waits for a person, most urgent first."),
     "document": ("reviews", "Print a review's document as text."),
+    "claim": ("decisions", "Take a review to yourself for a while, or give it back."),
     "approve": ("decisions", "Sign a review as it stands."),
     "reject": ("decisions", "Reject a review."),
     "amend": ("decisions", "Correct findings, then sign."),

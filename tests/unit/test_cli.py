@@ -22,6 +22,8 @@ from countersign.review.desk import apply_edits
 from countersign.review.payloads import (
     AnalysisResult,
     Answer,
+    Claim,
+    ClaimReceipt,
     Decision,
     DocumentRef,
     Edit,
@@ -125,6 +127,11 @@ class FakeClient:
         if self.refuse:
             raise self.refuse
         return self.receipt
+
+    async def claim(self, tenant: str, review_id: str, claim: Claim) -> ClaimReceipt:
+        self.calls.append(("claim", tenant, review_id, claim))
+        until = None if claim.release else NOW
+        return ClaimReceipt(review_id=review_id, token=3, until=until)
 
     async def answer(self, tenant: str, review_id: str, answer: Answer) -> Receipt:
         self.calls.append(("answer", tenant, review_id, answer))
@@ -485,6 +492,16 @@ def test_amend_takes_edits_from_options_and_file(run: Terminal, tmp_path: Path) 
     wrong = run("amend", "r-1", "--reviewer", "Bo", "--edits", str(file))
     assert wrong.exit_code == 2 and "0.action" in wrong.stderr and "Jane" not in wrong.stderr
     assert run("amend", "r-1", "--reviewer", "Bo").exit_code == 2
+
+
+def test_claim_and_give_back(run: Terminal) -> None:
+    taken = run("claim", "r-1", "--reviewer", "Bo", "--minutes", "5")
+    assert taken.stdout == "r-1: yours until 2026-11-22 12:00 UTC, claim 3\n"
+    assert run.call("claim")[3] == Claim(reviewer="Bo", lease_s=300)
+    assert run("claim", "r-1", "--reviewer", "Bo", "--release").stdout == "r-1: given back\n"
+    assert run("claim", "r-1", "--reviewer", "Bo", "--minutes", "0").exit_code == 2
+    run("approve", "r-1", "--reviewer", "Bo", "--claim", "3")
+    assert run.call("decide")[3].claim == 3
 
 
 def test_ask_and_answer(run: Terminal) -> None:

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from countersign.errors import DecisionRefused
 from countersign.review.desk import Desk, apply_edits, changes_in_words, same_person
-from countersign.review.payloads import AnalysisResult, Answer, Decision, Edit, Finding, SigningPolicy
+from countersign.review.payloads import AnalysisResult, Answer, Claim, Decision, Edit, Finding, SigningPolicy
 from countersign.words import Outcome, Route, Severity, Verdict
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -153,6 +153,58 @@ def test_a_retried_decision_counts_once() -> None:
     assert len(desk.decisions) == 1
 
 
+def claim(reviewer: str = "bob", **fields: object) -> Claim:
+    return Claim.model_validate({"reviewer": reviewer, "lease_s": 600, **fields})
+
+
+def test_a_claim_keeps_others_out_until_it_lapses() -> None:
+    desk = open_desk()
+    first = desk.claim(claim(), NOW, "r1")
+    later = NOW + timedelta(minutes=9)
+    for attempt in (
+        lambda: desk.decide(decision(reviewer="eve"), later),
+        lambda: desk.claim(claim("eve"), later, "r1"),
+    ):
+        with pytest.raises(DecisionRefused) as refused:
+            attempt()
+        assert refused.value.rule == "claimed"
+        assert "bob" not in str(refused.value)
+    lapsed = NOW + timedelta(minutes=10)
+    second = desk.claim(claim("eve"), lapsed, "r1")
+    assert second.token == first.token + 1
+    with pytest.raises(DecisionRefused) as stale:
+        desk.decide(decision(reviewer="eve", claim=first.token), lapsed)
+    assert stale.value.rule == "claim_lapsed"
+    assert desk.decide(decision(reviewer="eve", claim=second.token), lapsed) is Outcome.APPROVED
+
+
+def test_a_claim_is_renewed_with_its_token_and_given_back() -> None:
+    desk = open_desk()
+    first = desk.claim(claim(), NOW, "r1")
+    renewed = desk.claim(claim(" BOB "), NOW + timedelta(minutes=5), "r1")
+    assert (renewed.token, renewed.until) == (first.token, NOW + timedelta(minutes=15))
+    assert desk.claim(claim(release=True), NOW + timedelta(minutes=6), "r1").until is None
+    with pytest.raises(DecisionRefused, match="no claim"):
+        desk.claim(claim(release=True), NOW + timedelta(minutes=6), "r1")
+    assert desk.decide(decision(reviewer="eve"), NOW + timedelta(minutes=6)) is Outcome.APPROVED
+
+
+def test_a_decision_gives_the_claim_back_for_the_second_pair_of_eyes() -> None:
+    desk = open_desk(Route.FOUR_EYES)
+    desk.claim(claim(), NOW, "r1")
+    assert desk.decide(decision(), NOW) is None
+    assert desk.decide(decision(reviewer="eve"), NOW) is Outcome.APPROVED
+
+
+def test_the_requester_claims_nothing_and_nothing_is_claimed_too_early() -> None:
+    with pytest.raises(DecisionRefused) as own:
+        open_desk().claim(claim("Ana"), NOW, "r1")
+    assert own.value.rule == "requester"
+    with pytest.raises(DecisionRefused) as early:
+        Desk("ana", SigningPolicy(), "1").claim(claim(), NOW, "r1")
+    assert early.value.rule == "not_waiting"
+
+
 def test_expiry_never_overrides_an_outcome() -> None:
     desk = open_desk()
     desk.decide(decision(), NOW)
@@ -177,6 +229,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.desk = open_desk(route)
         self.required = 2 if route is Route.FOUR_EYES else 1
         self.clock = NOW
+        self.tokens = 0
         self.first_outcome: Outcome | None = None
 
     def attempt(self, given: Decision) -> None:
@@ -204,6 +257,28 @@ class DeskMachine(RuleBasedStateMachine):
     def answer(self, who: str) -> None:
         if self.desk.question is not None and same_person(who, "ana"):
             self.desk.answer(Answer(user=who, text="so"))
+
+    @rule(who=people, lease_s=st.sampled_from([60, 300]), release=st.booleans())
+    def claim(self, who: str, lease_s: float, release: bool) -> None:
+        self.clock += timedelta(minutes=1)
+        before = self.desk.held
+        try:
+            receipt = self.desk.claim(Claim(reviewer=who, lease_s=lease_s, release=release), self.clock, "r1")
+        except DecisionRefused:
+            return
+        taken = before is None or self.clock >= before.until
+        assert taken or (before is not None and same_person(before.reviewer, who)), "a live claim was taken over"
+        assert receipt.token >= self.tokens
+        self.tokens = receipt.token
+
+    @rule(who=people, token=st.integers(min_value=1, max_value=6))
+    def decide_with_token(self, who: str, token: int) -> None:
+        held, count = self.desk.held, len(self.desk.decisions)
+        self.attempt(decision(reviewer=who, claim=token))
+        if len(self.desk.decisions) > count:
+            assert held is not None
+            assert held.token == token, "a stale token counted"
+            assert self.clock < held.until
 
     @rule(who=people)
     def reject(self, who: str) -> None:

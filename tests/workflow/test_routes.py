@@ -13,7 +13,7 @@ from helpers.world import World
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, CancelledError
 
-from countersign.review.payloads import Answer, ReviewStatus
+from countersign.review.payloads import Answer, Claim, ReviewStatus
 from countersign.words import Autonomy, Outcome, RiskBand, Route, Severity, Stage, Verdict
 from workflows.review import ReviewWorkflow
 
@@ -146,6 +146,31 @@ async def test_four_eyes(world: World) -> None:
     status = await finished(world, handle, "four_eyes")
     assert status.outcome is Outcome.APPROVED
     assert [d.reviewer for d in status.decisions] == ["bob", "eve"]
+
+
+async def test_claimed_then_approved(world: World) -> None:
+    handle = await world.start("review-acme-claimed", text=nda())
+    await world.until_signing(handle)
+    first = await handle.execute_update(ReviewWorkflow.claim, Claim(reviewer="bob", lease_s=60))
+    assert await refusal(world, handle, Verdict.APPROVE, "eve") == "DecisionRefused"
+    with pytest.raises(WorkflowUpdateFailedError):
+        await handle.execute_update(ReviewWorkflow.claim, Claim(reviewer="eve"))
+    await world.env.sleep(timedelta(minutes=2))
+    assert await refusal(world, handle, Verdict.APPROVE, "bob", claim=first.token) == "DecisionRefused"
+    second = await handle.execute_update(ReviewWorkflow.claim, Claim(reviewer="eve"))
+    assert (await handle.query(ReviewWorkflow.status)).claimed_by == "eve"
+    await world.decide(handle, Verdict.APPROVE, "eve", claim=second.token)
+    status = await finished(world, handle, "claimed")
+    assert status.outcome is Outcome.APPROVED
+    events = await world.events(handle.id)
+    assert events[len(MACHINE) :] == [
+        "sign:waiting",
+        "sign:claimed",
+        "sign:claimed",
+        "sign:decided",
+        "learn:learned",
+        "settle:ended",
+    ]
 
 
 async def test_reminded_escalated_expired(world: World) -> None:
