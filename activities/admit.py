@@ -1,19 +1,34 @@
-"""submit: admission. Idempotent by review id, so a raw `temporal workflow start` cannot walk around it."""
+"""submit: admission. Idempotent by review id, so a raw `temporal workflow start` cannot walk around it.
 
+A review that the dispatcher started has had its turn. One that was started by hand passes the same door as all others,
+and waits for its turn in here: the activity fails as `Waiting` and says when it wants to be asked again.
+"""
+
+import hashlib
 import re
-from datetime import UTC, datetime
+from datetime import timedelta
+from typing import NoReturn
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.failures import typed_errors
-from countersign.errors import InvalidRequest
+from countersign.admission.intake import Running, span
+from countersign.errors import InvalidRequest, Overloaded
 from countersign.playbook.load import load_playbook, playbook_digest
 from countersign.playbook.model import Playbook
 from countersign.review.payloads import Admission, DocumentRef, ReviewKey, ReviewRequest, SigningPolicy, SlaPolicy
 from countersign.review.steps import AdmitInput
 from countersign.services import Services
+from countersign.store.documents import document_id_of
+from countersign.store.reviews import Held
+from countersign.words import Outcome
 
 _HOUR = 3600.0
+LONGEST_WAIT_S = 24 * _HOUR
+"""A review started by hand that has not had its turn by then ends as `overloaded`."""
+ASK_AGAIN_S = (2.0, 60.0)
+"""One that waits asks no more often than the first, and no more seldom than the second."""
 
 
 def review_id_of(workflow_id: str, tenant: str, stated: str | None) -> str:
@@ -44,6 +59,11 @@ def signing_of(playbook: Playbook) -> SigningPolicy:
     return SigningPolicy.model_validate({**playbook.signing.model_dump(), "contract_types": playbook.contract_types})
 
 
+def sentinel_of(playbook: Playbook, setting: str | None) -> str | None:
+    """The sentinel agent's model, or several with commas: the playbook's, else the setting; None: no such agent."""
+    return ",".join(playbook.models.get("sentinel", ())) or setting
+
+
 class Admit:
     """Admission: fixes playbook, policies and document for the whole review."""
 
@@ -52,23 +72,20 @@ class Admit:
 
     @activity.defn
     async def admit(self, given: AdmitInput) -> Admission:
-        """Admit a review. Raises InvalidRequest, PlaybookError or NotFound (no such document) for good."""
+        """Admit a review.
+
+        Raises for good: InvalidRequest, PlaybookError, NotFound (no such document), RateLimited and Overloaded (the
+        door is shut, or a day's wait was in vain). Raises `Waiting`, to be retried at its own time, until its turn.
+        """
+        request = given.request
         with typed_errors():
-            request = given.request
             playbook = load_playbook(self._services.settings.playbooks, request.playbook)
             review_id = review_id_of(given.workflow_id, request.tenant, request.review_id)
             key = ReviewKey(tenant=request.tenant, review_id=review_id, workflow_id=given.workflow_id)
-            document = await self._document(key, request)
             pseudonyms = self._services.pseudonyms
             user_hash = pseudonyms.of("user", request.user)
-            await self._services.reviews.admit(
-                key,
-                document,
-                playbook=playbook.name,
-                user_hash=user_hash,
-                at=datetime.now(UTC),
-                run_id=given.run_id,
-            )
+            document = await self._let_in(key, request, user_hash, given.run_id or "")
+            limits = await self._services.limits.tenant(request.tenant)
             return Admission(
                 key=key,
                 document=document,
@@ -79,11 +96,59 @@ class Admit:
                 tenant_hash=pseudonyms.of("tenant", request.tenant),
                 sla=sla_of(playbook),
                 signing=signing_of(playbook),
+                weight=limits.weight,
+                sentinel_model=sentinel_of(playbook, self._services.settings.sentinel_model),
             )
 
-    async def _document(self, key: ReviewKey, request: ReviewRequest) -> DocumentRef:
-        if request.document is not None:
-            return request.document
-        if not request.text or not request.text.strip():
+    async def _let_in(self, key: ReviewKey, request: ReviewRequest, user_hash: str, run_id: str) -> DocumentRef:
+        """The review's document, once its turn has come; raises `Waiting` before."""
+        document, text = request.document, (request.text or "").encode()
+        if document is None and not text.strip():
             raise InvalidRequest("document: neither a document nor a text was given", remedy="Give one of them")
-        return await self._services.documents.put(key.tenant, key.review_id, request.text.encode(), "text/plain")
+        sha256 = hashlib.sha256(text).hexdigest()
+        document_id = document.document_id if document else document_id_of(key.tenant, key.review_id, sha256)
+        held = await self._services.reviews.take(key, document_id=document_id, user_hash=user_hash, run_id=run_id)
+        if held is None:
+            return await self._enter(key, request, text, run_id)
+        if held.outcome is not None and held.outcome is not Outcome.OVERLOADED:
+            raise InvalidRequest(
+                f"review_id: review {key.review_id} has ended already", remedy="Start with a new workflow id"
+            )
+        if held.outcome is Outcome.OVERLOADED or not held.in_flight:
+            await self._wait(key, held)
+        return document or await self._services.documents.ref(key.tenant, document_id)
+
+    async def _enter(self, key: ReviewKey, request: ReviewRequest, text: bytes, run_id: str) -> DocumentRef:
+        """In through the door, as every review; this one's workflow runs already."""
+        intake, running = self._services.intake, Running(key.workflow_id, run_id)
+        async with intake.entering(key.tenant, request.user, key.review_id, running=running) as place:
+            source = request.document
+            if source is None:
+                upload = intake.upload(key.tenant, key.review_id)
+                await upload.write(text)
+            accepted = await place.accept(request, source or upload)
+        if not accepted.in_flight:
+            await self._wait(key, Held(estimate_s=accepted.estimate_s))
+        return accepted.document
+
+    async def _wait(self, key: ReviewKey, held: Held) -> NoReturn:
+        """Raise `Waiting`, or after a day in vain `Overloaded`."""
+        if held.outcome is Outcome.OVERLOADED or (
+            # Not if its turn comes this very moment: then it is asked once more, and let in.
+            held.waited_s >= LONGEST_WAIT_S
+            and await self._services.waiting.close(key.tenant, key.review_id, Outcome.OVERLOADED)
+        ):
+            await self._services.door.leave(key.tenant, key.review_id)
+            raise Overloaded(
+                f"its turn did not come within {span(LONGEST_WAIT_S)}",
+                remedy="Start it again, or submit it, when `countersign limits` shows a shorter queue",
+            )
+        least, most = ASK_AGAIN_S
+        # More and more seldom, since every time leaves some events in the history: some 1,500 times in a whole day.
+        again = max(least, min(max(held.estimate_s - held.waited_s, held.waited_s / 10), most))
+        raise ApplicationError(
+            f"waits for its turn; asks again in {span(again)}",
+            type="Waiting",
+            next_retry_delay=timedelta(seconds=again),
+            category=ApplicationErrorCategory.BENIGN,
+        )

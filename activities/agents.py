@@ -15,9 +15,9 @@ from pydantic_ai.models import Model
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.failures import typed_errors
+from activities.failures import telling_the_door, typed_errors
 from countersign.agents.deps import AgentDeps
-from countersign.agents.models import resolve_model
+from countersign.agents.models import resolve_model, resolve_sentinel
 from countersign.playbook.load import load_playbook
 from countersign.playbook.model import Playbook
 from countersign.review.payloads import Admission, AgentMetrics, Intent, Recall
@@ -75,7 +75,9 @@ class Team:
     async def deps(
         self, admission: Admission, *, ask: str = "", intent: Intent | None = None, recall: Recall | None = None
     ) -> AgentDeps:
-        """What the agents of this review may know."""
+        """What the agents of this review may know. Every attempt begins here, so the review's lease is renewed here."""
+        with telling_the_door():
+            await self._services.door.renew(admission.key.tenant, admission.key.review_id)
         settings = self._services.settings
         return AgentDeps(
             key=admission.key,
@@ -91,6 +93,10 @@ class Team:
         """The model the playbook names for this agent, else the one of the settings."""
         settings = self._services.settings
         return resolve_model(playbook.models.get(agent) or settings.model, settings.playbooks)
+
+    def sentinel(self, admission: Admission) -> Model:
+        """The sentinel agent's model, fixed when the review was admitted."""
+        return resolve_sentinel(admission.sentinel_model or "", self._services.settings.playbooks)
 
     async def record(self, admission: Admission, metrics: AgentMetrics) -> None:
         """Enter a finished call into the ledger, once however often this is retried."""

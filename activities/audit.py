@@ -1,13 +1,22 @@
-"""audit: rows to the trail and the status to its projection, both idempotent."""
+"""audit: rows to the trail and the status to its projection, both idempotent; and the door is told."""
 
 from temporalio import activity
 
-from activities.failures import typed_errors
+from activities.failures import telling_the_door, typed_errors
+from countersign.review.payloads import Admission, ReviewStatus
 from countersign.review.steps import AuditInput, AuditResult
 from countersign.services import Services
+from countersign.words import Outcome, Stage
 
 DECIDING = ("decided", "asked")
 """Events whose actor is the review's reviewer; a refused signal's or an answer's is not."""
+MACHINE = frozenset(
+    {
+        *(Stage.SUBMIT, Stage.READ, Stage.SCREEN, Stage.INTENT, Stage.RECALL),
+        *(Stage.PLAN, Stage.ANALYSE, Stage.RECONCILE, Stage.GATE),
+    }
+)
+"""Stages at which the machine works on a review, and its lease is kept."""
 
 
 class Audit:
@@ -26,6 +35,19 @@ class Audit:
                     admission.key, entry, user_hash=admission.user_hash, input_hash=admission.document.sha256
                 )
             await self._services.reviews.project(given.status, given.version)
+        await self._tell_the_door(admission, given.status)
         deciding = (entry.actor for entry in reversed(given.entries) if entry.event in DECIDING and entry.actor)
         actor = next(deciding, None)
         return AuditResult(actor_hash=self._services.pseudonyms.of("user", actor) if actor else None)
+
+    async def _tell_the_door(self, admission: Admission, status: ReviewStatus) -> None:
+        """Keep the lease while the machine works, give it back when it does not, and count a blocked review."""
+        door, key = self._services.door, admission.key
+        with telling_the_door():
+            if status.outcome is None and status.stage in MACHINE:
+                await door.renew(key.tenant, key.review_id)
+                return
+            await door.release(key.tenant, key.review_id)
+            if status.outcome is Outcome.BLOCKED:
+                limits = await self._services.limits.of(key.tenant, admission.user_hash)
+                await door.strike(key.tenant, admission.user_hash, key.review_id, limits.blocked_strikes)

@@ -1,6 +1,7 @@
 """From the domain's typed errors to Temporal's: which are worth a retry, and when."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -8,6 +9,8 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from countersign.errors import CountersignError, ServiceUnavailable
+
+_log = logging.getLogger(__name__)
 
 RETRYABLE = (ServiceUnavailable,)
 MAX_MESSAGE = 500
@@ -31,6 +34,17 @@ def typed_errors() -> Iterator[None]:
             non_retryable=not retryable,
             category=ApplicationErrorCategory.UNSPECIFIED if retryable else ApplicationErrorCategory.BENIGN,
         ) from None
+
+
+@contextmanager
+def telling_the_door() -> Iterator[None]:
+    """Go on when the door cannot be told something: leases run out by themselves, and no review fails for one."""
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except (CountersignError, RedisError) as error:
+        _log.warning("the door was not told: %s", type(error).__name__)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents import Team, heartbeat, model_errors
 from countersign.agents import plans, team
+from countersign.agents.deps import AgentDeps
 from countersign.review.payloads import Plan
 from countersign.review.steps import PlanInput, PlanResult
 
@@ -20,9 +21,11 @@ class MakePlan:
 
     @activity.defn
     async def plan(self, given: PlanInput) -> PlanResult:
-        """Plan the specialists' work. When no model answers, the playbook's own division of labour is the plan."""
+        """Plan the specialists' work. By the playbook's own division of labour when no model answers or none may."""
         with model_errors():
             deps = await self._agents.deps(given.admission, ask=given.ask, intent=given.intent, recall=given.recall)
+        if given.by_rule:
+            return PlanResult(plan=_by_rule(deps, "screening asks for care"))
         try:
             with model_errors():
                 model = self._agents.model(deps.playbook, "plan")
@@ -30,14 +33,13 @@ class MakePlan:
         except ApplicationError as error:
             if not error.non_retryable and activity.info().attempt < ATTEMPTS:
                 raise
-            by_rule = plans.repaired(
-                Plan(tasks=(), reason="no model answered; the playbook's division of labour"),
-                deps.playbook,
-                deps.document,
-                deps.focused_families,
-                is_long=deps.is_long,
-            )
-            return PlanResult(plan=by_rule)
+            return PlanResult(plan=_by_rule(deps, "no model answered"))
         with model_errors():
             await self._agents.record(given.admission, metrics)
         return PlanResult(plan=plan, metrics=metrics)
+
+
+def _by_rule(deps: AgentDeps, why: str) -> Plan:
+    """The playbook's own division of labour."""
+    plan = Plan(tasks=(), reason=f"{why}; the playbook's division of labour")
+    return plans.repaired(plan, deps.playbook, deps.document, deps.focused_families, is_long=deps.is_long)

@@ -1,5 +1,10 @@
 """Errors a person can act on: what was wrong, where, and what to do. None carries document text or a person's name."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from countersign.admission.entry import Entry
+
 
 class CountersignError(Exception):
     """Base of every expected error.
@@ -77,24 +82,37 @@ class RateLimited(CountersignError):
     Attributes:
         retry_after_s: when it is worth asking again.
         reason: `user_rate`, `tenant_rate` or `cooldown`.
+        entry: what the door answered, where it was the door.
     """
 
     type = "RateLimited"
 
-    def __init__(self, message: str, *, remedy: str = "", retry_after_s: float = 0.0, reason: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        retry_after_s: float = 0.0,
+        reason: str = "",
+        entry: "Entry | None" = None,
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after_s = retry_after_s
         self.reason = reason
+        self.entry = entry
 
 
 class Overloaded(CountersignError):
-    """The waiting room is full; `retry_after_s` says when a place may be free."""
+    """The waiting room is full; `retry_after_s` says when a place may be free, `entry` what the door answered."""
 
     type = "Overloaded"
 
-    def __init__(self, message: str, *, remedy: str = "", retry_after_s: float = 0.0) -> None:
+    def __init__(
+        self, message: str, *, remedy: str = "", retry_after_s: float = 0.0, entry: "Entry | None" = None
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after_s = retry_after_s
+        self.entry = entry
 
 
 class Unauthenticated(CountersignError):

@@ -3,8 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from countersign.access.authenticator import Authenticator
+from countersign.access.keys import KeyBook
+from countersign.admission.door import Door, connect
+from countersign.admission.intake import Intake
+from countersign.admission.limits import LimitBook
 from countersign.ledger.ledger import Ledger
 from countersign.memory.embedding import default_embedder
 from countersign.memory.knowledge import KnowledgeMemory
@@ -16,6 +22,7 @@ from countersign.store.documents import DocumentStore
 from countersign.store.keys import load_key
 from countersign.store.reviews import ReviewStore
 from countersign.store.vault import Vault
+from countersign.store.waiting import WaitingStore
 from countersign.trail.pseudonym import Pseudonyms
 from countersign.trail.trail import AuditTrail
 
@@ -47,6 +54,28 @@ class Services:
     session: SessionMemory
     profile: ProfileMemory
     knowledge: KnowledgeMemory
+    keys: KeyBook
+    limits: LimitBook
+    door: Door
+    waiting: WaitingStore
+
+    @cached_property
+    def intake(self) -> Intake:
+        """The one way in for reviews."""
+        return Intake(
+            self.settings,
+            pseudonyms=self.pseudonyms,
+            door=self.door,
+            limits=self.limits,
+            documents=self.documents,
+            reviews=self.reviews,
+            waiting=self.waiting,
+        )
+
+    @cached_property
+    def authenticator(self) -> Authenticator:
+        """Who is asking, by API key or token. Raises `InvalidRequest` when the OIDC settings are half set."""
+        return Authenticator.of(self.settings, self.keys, self.pseudonyms)
 
     @classmethod
     @asynccontextmanager
@@ -66,6 +95,9 @@ class Services:
         redis = Redis.from_url(
             servers.redis_url, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 1)
         )
+        keys = KeyBook(db, vault, pseudonyms)
+        limits = LimitBook(db)
+        door = Door(connect(servers.redis_url), limits)
         try:
             yield cls(
                 settings=settings,
@@ -79,7 +111,14 @@ class Services:
                 session=SessionMemory(redis, vault, settings.session_ttl_s),
                 profile=ProfileMemory(db, vault),
                 knowledge=KnowledgeMemory(db, default_embedder()),
+                keys=keys,
+                limits=limits,
+                door=door,
+                waiting=WaitingStore(db, vault),
             )
         finally:
             await redis.aclose()
+            await door.close()
+            await keys.close()
+            await limits.close()
             await db.close()

@@ -11,8 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import PurePath
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from countersign.errors import InvalidRequest, NotFound, ServiceUnavailable
@@ -24,14 +23,13 @@ from countersign.review.payloads import (
     DocumentRef,
     KnowledgeHit,
     Receipt,
-    ReviewKey,
     ReviewRequest,
     ReviewStatus,
 )
 from countersign.settings import Settings
 from countersign.words import Autonomy, Outcome, Stage
-from starters.ids import new_review_id, workflow_id_of
-from starters.refusals import already_ended, nobody_answers, temporal_errors, unknown_review
+from starters.ids import workflow_id_of
+from starters.refusals import already_ended, nobody_answers, not_begun, temporal_errors, unknown_review
 
 if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowHandle, WorkflowHistory
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", Receipt, ClaimReceipt)
 
-WORKFLOW_TYPE = "ReviewWorkflow"
 QUERY_TIMEOUT = timedelta(seconds=3)
 """A worker that is there answers in milliseconds; after this the projection answers instead."""
 DECISION_TIMEOUT = timedelta(seconds=30)
@@ -69,7 +66,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class Submission:
-    """A review that was taken. `existing` is True when this very review had been taken before."""
+    """A review that was taken. `existing` is True when this very review had been taken before.
+
+    `ahead` reviews get their turn before it, which comes in about `estimate_s` seconds.
+    """
 
     review_id: str
     workflow_id: str
@@ -77,6 +77,8 @@ class Submission:
     playbook: str
     document: DocumentRef
     existing: bool = False
+    ahead: int = 0
+    estimate_s: float = 0.0
 
 
 def _quiet_core() -> None:
@@ -142,10 +144,12 @@ class ReviewClient:
         known = self._workflow_ids.get((tenant, review_id))
         if known is None:
             try:
-                known = (await (await self.services()).reviews.row(review_id, tenant=tenant)).workflow_id
+                row = await (await self.services()).reviews.row(review_id, tenant=tenant)
             except (NotFound, ServiceUnavailable):
                 return workflow_id_of(tenant, review_id)
-            self._workflow_ids[tenant, review_id] = known
+            known = row.workflow_id
+            if not row.waits_for_its_turn:
+                self._workflow_ids[tenant, review_id] = known
         return known
 
     async def _handle(self, tenant: str, review_id: str) -> "WorkflowHandle[object, ReviewStatus]":
@@ -155,77 +159,37 @@ class ReviewClient:
     # --- submitting ---
 
     async def submit(self, data: bytes, name: str, request: ReviewRequest) -> Submission:
-        """Store a document, admit its review durably, then start the workflow.
+        """Take a review in, durably. A dispatcher starts it when its turn comes; nothing but Postgres need be there.
 
-        A repeated `request.review_id` is the same review: taken once, answered with `existing`, and a start that an
-        earlier call did not get to is made good. `name` tells a type where the bytes alone do not (a suffix).
-        Raises DocumentError (no type we read) and PlaybookError (unknown playbook) before anything is stored,
-        InvalidRequest (the id stands for another document) and ServiceUnavailable before anything is started.
+        A repeated `request.review_id` is the same review: taken once, answered with `existing`. `name` tells a type
+        where the bytes alone do not (a suffix). Raises RateLimited and Overloaded (not now), DocumentError (no type we
+        read, too large), PlaybookError (unknown playbook), InvalidRequest (the id stands for another document) and
+        ServiceUnavailable; nothing is taken then.
         """
-        from countersign.document.read import sniff
-        from countersign.playbook.load import load_playbook
-
-        media_type = sniff(data, PurePath(name).name)
-        playbook = load_playbook(self.settings.playbooks, request.playbook)
-        review_id = request.review_id or new_review_id()
-        key = ReviewKey(
-            tenant=request.tenant, review_id=review_id, workflow_id=workflow_id_of(request.tenant, review_id)
-        )
-        services = await self.services()
-        document = await services.documents.put(key.tenant, review_id, data, media_type)
-        await services.reviews.admit(
-            key,
-            document,
-            playbook=playbook.name,
-            user_hash=services.pseudonyms.of("user", request.user),
-            at=datetime.now(UTC),
-        )
-        admitted = request.model_copy(update={"review_id": review_id, "document": document, "text": None})
-        try:
-            started = await self._start(key, admitted, services.pseudonyms.of("tenant", key.tenant))
-        except ServiceUnavailable as error:
-            raise ServiceUnavailable(
-                f"review {review_id} is stored but not started: {Exception.__str__(error)}",
-                remedy=f"Check with 'countersign doctor', then submit the same file with --id {review_id}",
-            ) from error
+        taken = await (await self.services()).intake.submit(request, data, name)
         return Submission(
-            review_id=review_id,
-            workflow_id=key.workflow_id,
-            tenant=key.tenant,
-            playbook=playbook.name,
-            document=document,
-            existing=not started,
+            review_id=taken.review_id,
+            workflow_id=taken.workflow_id,
+            tenant=taken.tenant,
+            playbook=taken.playbook,
+            document=taken.document,
+            existing=taken.existing,
+            ahead=taken.ahead,
+            estimate_s=taken.estimate_s,
         )
-
-    async def _start(self, key: ReviewKey, request: ReviewRequest, tenant_hash: str) -> bool:
-        """Start the workflow; False when it was there already, running or ended."""
-        from temporalio.common import WorkflowIDReusePolicy
-        from temporalio.exceptions import WorkflowAlreadyStartedError
-
-        from workflows.options import REVIEWS_QUEUE, priority
-
-        client = await self.temporal()
-        try:
-            with temporal_errors(unknown_review(key.tenant, key.review_id)):
-                await client.start_workflow(
-                    WORKFLOW_TYPE,
-                    request,
-                    id=key.workflow_id,
-                    task_queue=REVIEWS_QUEUE,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    priority=priority(tenant_hash),
-                )
-        except WorkflowAlreadyStartedError:
-            return False
-        return True
 
     # --- looking ---
 
     async def status(self, tenant: str, review_id: str) -> Standing:
-        """Where a review stands: asked of its workflow, else read from the projection. Raises NotFound."""
+        """Where a review stands: asked of its workflow, else read from the projection. Raises NotFound.
+
+        While it waits for its turn there is no workflow to ask: what Postgres says is then the truth.
+        """
         from temporalio.client import WorkflowQueryFailedError
         from temporalio.service import RPCError, RPCStatusCode
 
+        if (tenant, review_id) not in self._workflow_ids and (waiting := await self._waiting(tenant, review_id)):
+            return Standing(waiting)
         handle = await self._handle(tenant, review_id)
         try:
             status = await handle.query("status", result_type=ReviewStatus, rpc_timeout=QUERY_TIMEOUT)
@@ -239,6 +203,18 @@ class ReviewClient:
                     raise unknown_review(tenant, review_id) from None
                 raise nobody_answers(review_id, "it is accepted, and waits") from None
         return Standing(status)
+
+    async def _waiting(self, tenant: str, review_id: str) -> ReviewStatus | None:
+        """The status of a review that waits for its turn, with how long it will; None when it does not wait."""
+        try:
+            services = await self.services()
+            row = await services.reviews.row(review_id, tenant=tenant)
+            if not row.waits_for_its_turn or (turn := await services.intake.turn(tenant, row.review_id)) is None:
+                return None
+            status = await services.reviews.status(review_id, tenant=tenant)
+        except (NotFound, ServiceUnavailable):
+            return None  # its workflow is asked
+        return status.model_copy(update={"ahead": turn.ahead, "estimate_s": turn.estimate_s})
 
     async def follow(self, tenant: str, review_id: str, *, timeout_s: float | None = None) -> AsyncIterator[Standing]:
         """Yield the standing whenever it has changed, the settled one last.
@@ -329,6 +305,8 @@ class ReviewClient:
         standing = await self.status(tenant, review_id)
         if standing.status.outcome is not None:
             raise already_ended(standing.status.outcome)
+        if standing.status.ahead is not None:
+            raise not_begun()
         if not standing.live:
             raise nobody_answers(review_id, "nothing can be decided now")
         return standing.status

@@ -26,6 +26,15 @@ def already_ended(outcome: Outcome | None) -> DecisionRefused:
     )
 
 
+def not_begun() -> DecisionRefused:
+    """What a decision on a review is answered that waits for its turn."""
+    return DecisionRefused(
+        "the review waits for its turn, and nothing is there to decide yet",
+        remedy="See how long with 'countersign status'",
+        rule="not_waiting",
+    )
+
+
 def nobody_answers(review_id: str, what: str) -> ServiceUnavailable:
     """There is a review, but no worker that speaks for it; `what` says what follows from that."""
     return ServiceUnavailable(

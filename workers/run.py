@@ -15,6 +15,7 @@ from activities.agents import Team
 from activities.analyse import Analyse
 from activities.audit import Audit
 from activities.intent import Understand
+from activities.judge import Judge
 from activities.learn import Learn
 from activities.plan import MakePlan
 from activities.read import Read
@@ -26,6 +27,7 @@ from countersign.agents.models import check_models
 from countersign.errors import InvalidRequest
 from countersign.services import Services
 from countersign.settings import Settings
+from workers.dispatcher import dispatching
 from workers.endpoints import connect_temporal, resolve
 from workers.plugin import countersign_plugin
 from workers.register import prepare
@@ -52,6 +54,7 @@ def agent_activities(services: Services) -> list[Callable[..., Any]]:
     """What the `agents` queue runs."""
     agents = Team(services)
     return [
+        Judge(agents).judge,
         Understand(agents).understand,
         MakePlan(agents).plan,
         Analyse(agents).analyse,
@@ -101,11 +104,12 @@ def build_workers(client: Client, services: Services, queues: Sequence[str]) -> 
 async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Event) -> None:
     """Run a worker on these queues until `stop` is set; running steps get ten seconds to finish.
 
-    Brings schema and search attributes up to date first, so that a worker is all that external servers need.
+    Brings schema and search attributes up to date first, so that a worker is all that external servers need. One that
+    serves `reviews` also dispatches what was accepted, or is ready to.
     """
     endpoints = resolve(settings)
     if options.AGENTS_QUEUE in queues:
-        check_models(settings.model, settings.playbooks)
+        check_models(settings.model, settings.playbooks, settings.sentinel_model)
     await prepare(settings, endpoints)
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(Services.open(settings, endpoints))
@@ -114,5 +118,7 @@ async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Ev
         # Such a step would count as started, and wait for its heartbeat timeout.
         for worker in reversed(build_workers(client, services, sorted(queues, reverse=True))):
             await stack.enter_async_context(worker)
+        if options.REVIEWS_QUEUE in queues:
+            await stack.enter_async_context(dispatching(client, services))
         _log.info("worker is up on %s", ", ".join(queues))
         await stop.wait()

@@ -21,6 +21,8 @@ PERMANENT = (
     "ModelConfigurationError",
     "ModelRejected",
     "TrailConflict",
+    "RateLimited",
+    "Overloaded",
 )
 """Types of errors that a retry cannot mend."""
 
@@ -41,7 +43,26 @@ STORE = LocalActivityConfig(
     # Longer waits become durable timers, so that an outage does not hold a workflow task open.
     local_retry_threshold=timedelta(seconds=2),
 )
-"""Admission, learning, settlement: short, idempotent, and a review cannot go on without them."""
+"""Learning, settlement: short, idempotent, and a review cannot go on without them."""
+
+ADMIT = LocalActivityConfig(
+    # The door, and a statement that stores an inline text.
+    start_to_close_timeout=timedelta(seconds=20),
+    # A review started by hand waits a day for its turn at most and then ends as `overloaded`, which the activity itself
+    # says (`activities.admit.LONGEST_WAIT_S`); the rest is for a database or worker that is away meanwhile.
+    schedule_to_close_timeout=timedelta(hours=48),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=200),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(seconds=15),
+        # Two days of asking as often as it ever does: waiting for one's turn is no failure that uses up attempts.
+        maximum_attempts=86_400,
+        non_retryable_error_types=PERMANENT,
+    ),
+    # The wait for one's turn (two seconds and more) is a durable timer, so that it holds no workflow task open.
+    local_retry_threshold=timedelta(seconds=1),
+)
+"""Admission: at once for a review that the dispatcher started; one that was started by hand may wait in it."""
 
 AUDIT = ActivityConfig(
     task_queue=REVIEWS_QUEUE,
@@ -106,11 +127,33 @@ AGENT = ActivityConfig(
 )
 
 
-def priority(tenant_hash: str) -> Priority:
-    """Interactive work at the middle priority, tenants in fair turns; the fairness key (a pseudonym) fits 64 bytes."""
-    return Priority(priority_key=3, fairness_key=tenant_hash[:64])
+JUDGE = ActivityConfig(
+    task_queue=AGENTS_QUEUE,
+    # One answer of a cheap model, corrected once or twice.
+    start_to_close_timeout=timedelta(minutes=5),
+    # Then the verdict of patterns and scorer stands, and the review goes to a person, as without a screening.
+    schedule_to_close_timeout=timedelta(minutes=30),
+    # As with the other agents, it beats on progress only.
+    heartbeat_timeout=timedelta(minutes=2),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(minutes=1),
+        maximum_attempts=8,
+        non_retryable_error_types=PERMANENT,
+    ),
+)
+"""The sentinel agent: every other agent waits for it."""
 
 
-def told(profile: ActivityConfig, summary: str, tenant_hash: str) -> ActivityConfig:
+def priority(tenant_hash: str, weight: float = 1.0) -> Priority:
+    """Interactive work at the middle priority, tenants in fair turns by weight.
+
+    The fairness key is the tenant's pseudonym and fits 64 bytes; the server clamps weights to [0.001, 1000].
+    """
+    return Priority(priority_key=3, fairness_key=tenant_hash[:64], fairness_weight=weight)
+
+
+def told(profile: ActivityConfig, summary: str, tenant_hash: str, weight: float) -> ActivityConfig:
     """The profile with a line for the Temporal UI (no name, no word of the document) and the tenant's priority."""
-    return {**profile, "summary": summary, "priority": priority(tenant_hash)}
+    return {**profile, "summary": summary, "priority": priority(tenant_hash, weight)}

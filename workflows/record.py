@@ -89,7 +89,7 @@ class Record:
             result = await workflow.execute_activity_method(
                 Audit.audit,
                 AuditInput(admission=admission, entries=entries, status=self.status, version=self.progress.version),
-                **options.told(options.AUDIT, f"{len(entries)} row(s)", admission.tenant_hash),
+                **options.told(options.AUDIT, f"{len(entries)} row(s)", admission.tenant_hash, admission.weight),
             )
             self.progress.written(len(entries))
             if result.actor_hash is not None:

@@ -36,6 +36,8 @@ from workflows.stages import Analysed, Stages
 
 MAX_REFUSED_ON_TRAIL = 100
 """Refused signals beyond this many leave no row, so that a flood of them cannot fill the history."""
+REFUSALS = {"RateLimited": Outcome.RATE_LIMITED, "Overloaded": Outcome.OVERLOADED}
+"""Outcomes of reviews that the door does not let in."""
 
 
 @workflow.defn
@@ -69,8 +71,9 @@ class ReviewWorkflow:
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            self._record.progress.update(failure=failure_of(error))
-            return self._record.end(Outcome.FAILED)
+            failure = failure_of(error)
+            self._record.progress.update(failure=failure)
+            return self._record.end(REFUSALS.get(failure.type, Outcome.FAILED))
         try:
             outcome = await self._review(admission, self._request)
         except Ended as ended:
@@ -87,7 +90,7 @@ class ReviewWorkflow:
     async def _admit(self, request: ReviewRequest) -> Admission:
         info = workflow.info()
         given = AdmitInput(workflow_id=info.workflow_id, request=request, run_id=info.run_id)
-        admission = await workflow.execute_local_activity_method(Admit.admit, given, **options.STORE)
+        admission = await workflow.execute_local_activity_method(Admit.admit, given, **options.ADMIT)
         self._desk = Desk(request.user, admission.signing, admission.playbook_version)
         self._record.admission = admission
         self._record.progress.update(review_id=admission.key.review_id, document=admission.document)

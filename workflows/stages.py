@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
@@ -10,16 +11,17 @@ from temporalio.workflow import ActivityConfig
 with workflow.unsafe.imports_passed_through():
     from activities.analyse import Analyse
     from activities.intent import Understand
+    from activities.judge import Judge
     from activities.plan import MakePlan
     from activities.read import Read
     from activities.recall import RecallMemory
     from activities.reconcile import Reconcile
     from activities.screen import Screen
+    from countersign.review.capability import Capability, blocked, capability
     from countersign.review.gate import GateDecision, gate
     from countersign.review.payloads import (
         Admission,
         AnalysisResult,
-        Failure,
         Intent,
         Plan,
         PlannedTask,
@@ -28,8 +30,8 @@ with workflow.unsafe.imports_passed_through():
         Screening,
         SpecialistReport,
     )
-    from countersign.review.steps import AnalyseInput, PlanInput, RecallInput, ReconcileInput, StepInput
-    from countersign.words import Outcome, RiskBand, Route, Stage, Tier
+    from countersign.review.steps import AnalyseInput, JudgeInput, PlanInput, RecallInput, ReconcileInput, StepInput
+    from countersign.words import Outcome, Route, Stage, Tier
 
 from workflows import options
 from workflows import search_attributes as attributes
@@ -52,20 +54,27 @@ class Stages:
         self._record = record
         self._admission = admission
         self._request = request
+        self._left = Capability()
+        """What screening left the review."""
+
+    @property
+    def _ask(self) -> str:
+        """The requester's words, as far as they may go once the intent has been read from them."""
+        return self._request.ask if self._left.instruction else ""
 
     async def run(self) -> Analysed:
         """All stages in order. Raises `Ended` when the review is blocked or cannot be read."""
         await self._read()
-        screening = await self._screen()
+        await self._screen()
         intent = await self._understand()
         recall = await self._recall(intent)
         plan = await self._plan(intent, recall)
         reports = await self._analyse(intent, recall, plan)
         analysis = await self._reconcile(intent, recall, reports)
-        return Analysed(intent, analysis, self._gate(analysis, intent, recall, screening))
+        return Analysed(intent, analysis, self._gate(analysis, intent, recall))
 
     def _options(self, profile: ActivityConfig, summary: str) -> ActivityConfig:
-        return options.told(profile, summary, self._admission.tenant_hash)
+        return options.told(profile, summary, self._admission.tenant_hash, self._admission.weight)
 
     async def _read(self) -> None:
         self._record.enter(Stage.READ)
@@ -81,8 +90,8 @@ class Stages:
         self._record.progress.update(read=read)
         self._record.done("read", pages=read.pages, chars=read.chars, sections=read.sections)
 
-    async def _screen(self) -> Screening | None:
-        """The sentinel's verdict; None when it could not give one, which sends the review to a person."""
+    async def _screen(self) -> None:
+        """The sentinel's verdict and what it leaves. Raises `Ended` on a block; without a verdict a person must look."""
         self._record.enter(Stage.SCREEN)
         try:
             screening = await workflow.execute_activity_method(
@@ -92,23 +101,53 @@ class Stages:
             )
         except FailureError as error:
             self._record.soften(error, "sentinel")
-            self._record.done("not_screened", reason=failure_of(error).type)
-            return None
+            self._leave(capability(None))
+            self._screened("not_screened", reason=failure_of(error).type)
+            return
+        self._take(screening)
+        self._screened("screened", **_facts(screening))
+        self._stop_if_blocked(screening)
+        if self._admission.sentinel_model is not None:
+            await self._judge(screening)
+
+    async def _judge(self, screening: Screening) -> None:
+        """The sentinel agent's verdict; without one that of patterns and scorer stands, and a person must look."""
+        try:
+            result = await workflow.execute_activity_method(
+                Judge.judge,
+                JudgeInput(admission=self._admission, screening=screening, ask=self._request.ask),
+                **self._options(options.JUDGE, "sentinel agent over what the patterns let pass"),
+            )
+        except FailureError as error:
+            self._record.soften(error, "sentinel agent")
+            self._leave(capability(screening, judged=False))
+            self._screened("not_judged", reason=failure_of(error).type)
+            return
+        self._record.progress.spent(result.metrics)
+        self._take(result.screening)
+        self._screened("judged", **_facts(result.screening), chars=result.chars)
+        self._stop_if_blocked(result.screening)
+
+    def _take(self, screening: Screening) -> None:
+        """A verdict becomes the review's."""
         self._record.progress.update(screening=screening)
         workflow.upsert_search_attributes([attributes.RISK_BAND.value_set(screening.band)])
-        names = sorted({signal.name for signal in screening.signals})
-        self._record.done("screened", risk_score=screening.risk_score, band=screening.band, signals=names)
-        if screening.band is RiskBand.BLOCKED:
+        self._leave(capability(screening))
+
+    def _leave(self, left: Capability) -> None:
+        """What the review has to do without from now on, for the reviewer to see."""
+        self._left = left
+        self._record.progress.degrade(*(f"{what} withheld" for what in left.withheld))
+
+    def _screened(self, event: str, **facts: Any) -> None:
+        """A row on the verdict, or the want of one, and on what it takes away."""
+        withheld = {"withheld": list(self._left.withheld)} if self._left.withheld else {}
+        self._record.done(event, **facts, **withheld)
+
+    def _stop_if_blocked(self, screening: Screening) -> None:
+        if self._left.blocked:
             self._record.progress.update(route=Route.BLOCK)
-            raise Ended(
-                Outcome.BLOCKED,
-                Failure(
-                    type="ReviewBlocked",
-                    message=f"the sentinel found {', '.join(names)}; risk {screening.risk_score:.2f}",
-                    remedy="Look at the passages its signals name; submit a clean copy if they are innocent",
-                ),
-            )
-        return screening
+            raise Ended(Outcome.BLOCKED, blocked(screening))
 
     async def _understand(self) -> Intent:
         self._record.enter(Stage.INTENT)
@@ -138,6 +177,7 @@ class Stages:
             if is_cancelled_exception(error):
                 raise
             recall = Recall(degraded=tuple(Tier))
+        recall = self._left.permitted(recall)
         self._record.progress.degrade(*(f"memory: {tier}" for tier in recall.degraded))
         self._record.progress.update(autonomy=recall.autonomy)
         self._record.done(
@@ -154,12 +194,18 @@ class Stages:
         try:
             result = await workflow.execute_activity_method(
                 MakePlan.plan,
-                PlanInput(admission=self._admission, intent=intent, recall=recall, ask=self._request.ask),
+                PlanInput(
+                    admission=self._admission,
+                    intent=intent,
+                    recall=recall,
+                    ask=self._ask,
+                    by_rule=not self._left.planning,
+                ),
                 **self._options(options.AGENT, "which specialists look at what"),
             )
         except FailureError as error:
             raise fatal(error) from error
-        if result.metrics is None:
+        if result.metrics is None and self._left.planning:
             self._record.progress.degrade("planner")
         self._record.progress.spent(result.metrics)
         self._record.done("planned", specialists=[task.specialist for task in result.plan.tasks])
@@ -172,9 +218,7 @@ class Stages:
             try:
                 return await workflow.execute_activity_method(
                     Analyse.analyse,
-                    AnalyseInput(
-                        admission=self._admission, intent=intent, recall=recall, task=task, ask=self._request.ask
-                    ),
+                    AnalyseInput(admission=self._admission, intent=intent, recall=recall, task=task, ask=self._ask),
                     **self._options(options.AGENT, f"{task.specialist}: {len(task.families)} clause families"),
                 )
             except FailureError as error:
@@ -195,7 +239,7 @@ class Stages:
             intent=intent,
             recall=recall,
             reports=reports,
-            ask=self._request.ask,
+            ask=self._ask,
             degraded=self._record.status.degraded,
         )
         try:
@@ -218,14 +262,12 @@ class Stages:
         )
         return analysis
 
-    def _gate(
-        self, analysis: AnalysisResult, intent: Intent, recall: Recall, screening: Screening | None
-    ) -> GateDecision:
+    def _gate(self, analysis: AnalysisResult, intent: Intent, recall: Recall) -> GateDecision:
         self._record.enter(Stage.GATE)
         routed = gate(
             analysis,
             autonomy=recall.autonomy,
-            screening=screening,
+            capability=self._left,
             policy=self._admission.signing,
             contract_type=intent.contract_type,
         )
@@ -233,3 +275,9 @@ class Stages:
         workflow.upsert_search_attributes([attributes.AUTONOMY.value_set(routed.autonomy)])
         self._record.done("routed", route=routed.route, autonomy=routed.autonomy, reasons=list(routed.reasons))
         return routed
+
+
+def _facts(screening: Screening) -> dict[str, Any]:
+    """A verdict as the trail has it."""
+    names = sorted({signal.name for signal in screening.signals})
+    return {"risk_score": screening.risk_score, "band": screening.band, "signals": names}

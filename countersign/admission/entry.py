@@ -1,5 +1,6 @@
 """What is asked at the door, and what it answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -66,3 +67,20 @@ class Entry:
     def admitted(self) -> bool:
         """Whether the review was let in."""
         return self.place is not None
+
+
+@dataclass(frozen=True)
+class DoorStanding:
+    """How full it is.
+
+    Attributes:
+        in_flight: reviews the machine works on, by tenant; a tenant with none is missing.
+        waiting: reviews in the waiting room, by tenant, as admission counts them.
+        rate: reviews that get their turn each second while somebody waits, as learned so far.
+        degraded: what this process alone has granted, because Redis is away.
+    """
+
+    in_flight: Mapping[str, int]
+    waiting: Mapping[str, int]
+    rate: float
+    degraded: bool = False

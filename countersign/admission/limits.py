@@ -1,6 +1,23 @@
-"""What may come in: limits as data, with defaults, per tenant and per user."""
+"""What may come in: limits as data, with defaults, per tenant and per user, changed while everything runs."""
 
-from pydantic import BaseModel, ConfigDict, Field
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from countersign.errors import CountersignError, InvalidRequest
+from countersign.store.database import Database
+
+_log = logging.getLogger(__name__)
+
+KNOWN_S = 2.0
+"""A change is in force in every process after about this long."""
+PATIENCE_S = 0.5
+"""No question waits longer for the table; the limits last known serve it."""
 
 
 class Limits(BaseModel):
@@ -26,7 +43,7 @@ class Limits(BaseModel):
     in_flight: int = Field(default=12, ge=1, le=100_000)
     """Reviews of one tenant that the machine works on at once."""
     attention: int = Field(default=200, ge=0, le=1_000_000)
-    """Reviews of one tenant that may wait for its people; beyond, work that would need a person waits at the door."""
+    """Reviews of one tenant that may wait for its reviewers; beyond, what would need a person waits at the door."""
     weight: float = Field(default=1.0, ge=0.01, le=100)
     """The tenant's share against the others', here and as Temporal's fairness weight."""
 
@@ -42,3 +59,202 @@ OF_THE_HOUSE = frozenset({"in_flight_all", "room", "local_fraction"})
 """Fields that only the scope of everyone may set."""
 OF_THE_TENANT = frozenset({"tenant_per_hour", "in_flight", "attention", "weight"})
 """Fields that a user's scope may not set."""
+
+Fields = dict[str, Any]
+"""Fields of `Limits` that differ from what would hold anyway, by name."""
+
+
+class LimitChange(BaseModel):
+    """One change of a scope's fields, by whom (a pseudonym) and why. None: the scope has no fields of its own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    scope: str
+    before: Fields | None
+    after: Fields | None
+    by_hash: str
+    reason: str
+    changed_at: datetime
+
+
+def scope_of(tenant: str | None = None, user_hash: str | None = None) -> str:
+    """The scope's name in the table. Raises `InvalidRequest` for a user without a tenant, or a tenant with a slash."""
+    if user_hash is not None and tenant is None:
+        raise InvalidRequest("user: has limits only within a tenant", remedy="Name the tenant too")
+    if tenant is not None and (not tenant or "/" in tenant):
+        raise InvalidRequest("tenant: is no tenant's name", remedy="Write it as its reviews do, for example 'acme'")
+    return "/".join(part for part in (tenant, user_hash) if part is not None)
+
+
+def scopes_of(tenant: str | None = None, user_hash: str | None = None) -> tuple[str, ...]:
+    """Everyone's scope, then the tenant's, then the user's: the later one decides."""
+    names = [scope_of()]
+    if tenant is not None:
+        names.append(scope_of(tenant))
+    if user_hash is not None:
+        names.append(scope_of(tenant, user_hash))
+    return tuple(names)
+
+
+class LimitBook:
+    """Table `limits`, known to this process for about two seconds at a time. Safe to use from concurrent tasks.
+
+    While Postgres is away, the limits last known hold, or the defaults.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._rows: dict[str, Fields] = {}
+        self._merged: dict[tuple[str, ...], Limits] = {}
+        self._fresh_until = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
+        self._patient_until = 0.0
+        self._is_away = False
+
+    async def everyone(self) -> Limits:
+        """What holds for whom nothing else is said, and the limits of the house."""
+        return await self._of(scopes_of())
+
+    async def tenant(self, tenant: str) -> Limits:
+        """What holds for a tenant, and for its users of whom nothing else is said."""
+        return await self._of(scopes_of(tenant))
+
+    async def of(self, tenant: str, user_hash: str) -> Limits:
+        """What holds for one user of a tenant."""
+        return await self._of(scopes_of(tenant, user_hash))
+
+    async def fields(self, tenant: str | None = None, user_hash: str | None = None) -> dict[str, Fields]:
+        """Which scope sets what, read now: of those that hold for the user (tenant, everyone), in their order."""
+        rows = await self._read()
+        return {scope: rows.get(scope, {}) for scope in scopes_of(tenant, user_hash)}
+
+    async def change(
+        self,
+        tenant: str | None,
+        user_hash: str | None,
+        fields: Mapping[str, object] | None,
+        *,
+        by_hash: str,
+        reason: str,
+    ) -> Limits:
+        """Change fields of a scope, and write who did it and why; returns what holds for the scope now.
+
+        A field given as None is no longer set here; `fields` None means all of them. What changes nothing is not
+        written. Raises `InvalidRequest`, naming the field, for one that is unknown, out of range, or not this scope's.
+        """
+        scope = scope_of(tenant, user_hash)
+        for name in fields or ():
+            _check_scope(name, tenant, user_hash)
+        if not reason.strip():
+            raise InvalidRequest("reason: is empty", remedy="A change of limits says why, for the record")
+        async with self._db.transaction() as connection:
+            # Changes are rare: one at a time, so that each starts from what the one before it left.
+            await connection.execute("LOCK TABLE limits IN SHARE ROW EXCLUSIVE MODE")
+            rows: dict[str, Fields] = {
+                row["scope"]: row["fields"] for row in await connection.fetch("SELECT scope, fields FROM limits")
+            }
+            before = rows.pop(scope, {})
+            kept = {} if fields is None else {**before, **fields}
+            after = {name: value for name, value in kept.items() if value is not None}
+            limits = _merge([*(rows.get(other, {}) for other in scopes_of(tenant, user_hash)), after])
+            after = {name: getattr(limits, name) for name in after}
+            if after != before:
+                if after:
+                    await connection.execute(
+                        "INSERT INTO limits (scope, fields) VALUES ($1, $2) "
+                        "ON CONFLICT (scope) DO UPDATE SET fields = excluded.fields, changed_at = now()",
+                        scope,
+                        after,
+                    )
+                else:
+                    await connection.execute("DELETE FROM limits WHERE scope = $1", scope)
+                await connection.execute(
+                    "INSERT INTO limit_changes (scope, before, after, by_hash, reason) VALUES ($1, $2, $3, $4, $5)",
+                    scope,
+                    before or None,
+                    after or None,
+                    by_hash,
+                    reason.strip(),
+                )
+        self._fresh_until = float("-inf")
+        return limits
+
+    async def history(
+        self, tenant: str | None = None, user_hash: str | None = None, limit: int = 100
+    ) -> tuple[LimitChange, ...]:
+        """The last changes, newest first: of one scope, or of all when no tenant is given."""
+        scope = None if tenant is None else scope_of(tenant, user_hash)
+        rows = await self._db.fetch(
+            "SELECT scope, before, after, by_hash, reason, changed_at FROM limit_changes "
+            "WHERE $1::text IS NULL OR scope = $1 ORDER BY change_id DESC LIMIT $2",
+            scope,
+            limit,
+        )
+        return tuple(LimitChange.model_validate(dict(row)) for row in rows)
+
+    async def close(self) -> None:
+        """Stop reading. To be called before the database is closed."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _of(self, scopes: tuple[str, ...]) -> Limits:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._fresh_until:
+            if self._reading is None or self._reading.done():
+                self._reading = loop.create_task(self._refresh())
+                self._patient_until = loop.time() + PATIENCE_S
+            # Everybody waits for the one who reads, but nobody for a server that hangs.
+            if (patience := self._patient_until - loop.time()) > 0:
+                await asyncio.wait((self._reading,), timeout=patience)
+        known = tuple(scope for scope in scopes if scope in self._rows)
+        if known not in self._merged:
+            self._merged[known] = _merge([self._rows[scope] for scope in known])
+        return self._merged[known]
+
+    async def _refresh(self) -> None:
+        try:
+            rows = await self._read()
+        except (CountersignError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if not self._is_away:
+                _log.warning("Limits cannot be read (%s): those last known hold", type(error).__name__)
+            self._is_away = True
+        else:
+            if self._is_away:
+                _log.warning("Limits are read again")
+            self._is_away = False
+            if rows != self._rows:
+                self._rows, self._merged = rows, {}
+        self._fresh_until = asyncio.get_running_loop().time() + KNOWN_S
+
+    async def _read(self) -> dict[str, Fields]:
+        """Every scope's fields. Those of a newer version are left out, so that it may be introduced bit by bit."""
+        rows = {
+            row["scope"]: {name: value for name, value in row["fields"].items() if name in Limits.model_fields}
+            for row in await self._db.fetch("SELECT scope, fields FROM limits")
+        }
+        for fields in rows.values():
+            _merge([fields])
+        return rows
+
+
+def _merge(layers: Sequence[Fields]) -> Limits:
+    try:
+        return Limits.model_validate({name: value for fields in layers for name, value in fields.items()})
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise InvalidRequest(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}",
+            remedy="Set it to a number in its range, or reset it",
+        ) from None
+
+
+def _check_scope(name: str, tenant: str | None, user_hash: str | None) -> None:
+    if name not in Limits.model_fields:
+        raise InvalidRequest(
+            "limits: one of the names is no limit's", remedy=f"The limits are {', '.join(Limits.model_fields)}"
+        )
+    if name in OF_THE_HOUSE and tenant is not None:
+        raise InvalidRequest(f"{name}: is a limit of the whole house", remedy="Set it for everyone, without a tenant")
+    if name in OF_THE_TENANT and user_hash is not None:
+        raise InvalidRequest(f"{name}: is a limit of a tenant", remedy="Set it for the tenant, without a user")

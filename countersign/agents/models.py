@@ -15,6 +15,8 @@ from countersign.playbook.load import list_playbooks, load_playbook
 from countersign.settings import Settings
 
 OFFLINE = "offline"
+SENTINEL = "sentinel"
+"""The sentinel agent's key in a playbook's `[models]`."""
 
 REQUEST_SETTINGS = ModelSettings(max_retries=0, request_timeout=300.0)
 """For every request of every agent: the provider SDK does not retry (Temporal and the fallback chain do), and a request
@@ -40,15 +42,28 @@ def resolve_model(name: str | Sequence[str], playbooks: Path | None = None) -> M
     return _resolve(tuple(part.strip() for part in names), playbooks or Settings().playbooks)
 
 
-def check_models(setting: str, playbooks: Path) -> None:
-    """Resolve the settings' model and every model a playbook names. Raises as `resolve_model` does, or PlaybookError.
+def resolve_sentinel(name: str | Sequence[str], playbooks: Path | None = None) -> Model:
+    """The sentinel agent's model. Raises as `resolve_model` does, and for `offline`, which has nothing to add."""
+    names = name.split(",") if isinstance(name, str) else name
+    if any(part.strip() == OFFLINE for part in names):
+        raise ModelConfigurationError(
+            f"sentinel model {name!r}: {OFFLINE!r} is no language model and cannot judge a text",
+            remedy="Name a provider's model, or none: patterns and the statistical scorer screen every review anyway.",
+        )
+    return resolve_model(name, playbooks)
+
+
+def check_models(setting: str, playbooks: Path, sentinel: str | None = None) -> None:
+    """Resolve the settings' models and every model a playbook names. Raises as `resolve_model` does, or PlaybookError.
 
     Done where a process starts: a wrong name would otherwise show only as reviews in which no agent answers.
     """
     resolve_model(setting, playbooks)
+    if sentinel is not None:
+        resolve_sentinel(sentinel, playbooks)
     for name in list_playbooks(playbooks):
-        for chain in load_playbook(playbooks, name).models.values():
-            resolve_model(chain, playbooks)
+        for agent, chain in load_playbook(playbooks, name).models.items():
+            (resolve_sentinel if agent == SENTINEL else resolve_model)(chain, playbooks)
 
 
 @cache

@@ -1,25 +1,19 @@
 """The team: one typed agent per kind of work and one function that runs each. No I/O but the model's own.
 
-Errors of the model (`ModelAPIError` and its kinds, `UsageLimitExceeded`, `UnexpectedModelBehavior`, and for a fallback
-chain `FallbackExceptionGroup`) pass through unchanged, for the caller to judge which are worth a retry.
+Errors of the model pass through unchanged; `countersign.agents.run` says which there are.
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
 
-from pydantic_ai import Agent, ModelRetry, RunContext, ToolOutput
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai import ModelRetry, RunContext
 from pydantic_ai.models import Model
-from pydantic_ai.usage import RunUsage, UsageLimits
 
 from countersign.agents import outputs, plans, prompts
 from countersign.agents.deps import AgentDeps
-from countersign.agents.models import REQUEST_SETTINGS
 from countersign.agents.outputs import SpecialistFindings, Synthesis
-from countersign.ledger.pricing import price
+from countersign.agents.run import Call, Progress, make_agent, run
 from countersign.review.payloads import (
     AgentMetrics,
     DraftFinding,
@@ -32,35 +26,12 @@ from countersign.review.payloads import (
 from countersign.review.verify import QuoteIndex
 from countersign.words import Severity
 
-Progress = Callable[[], None]
-"""Called whenever a model response or a tool call has finished, so that a heartbeat means progress."""
-
-OUTPUT_RETRIES = 2
-"""How often a model may correct an output; after that what can be mended is, and the rest fails the run."""
-LIMITS = UsageLimits(request_limit=2 + OUTPUT_RETRIES, total_tokens_limit=1_500_000)
-"""Bounds one run: a request, its corrections and one to spare; a whole document fits the tokens that often."""
-
-_NODES_BEFORE_WORK = 2
-"""The run's graph first names the prompt and the first request; each node after that means something has finished."""
-
-Output = TypeVar("Output")
-
-
-def _agent(name: str, output: type[Output], tool: str, instructions: str) -> Agent[AgentDeps, Output]:
-    return Agent(
-        name=name,
-        deps_type=AgentDeps,
-        output_type=ToolOutput(output, name=tool),
-        instructions=instructions,
-        retries={"output": OUTPUT_RETRIES},
-        model_settings=REQUEST_SETTINGS,
-    )
-
-
-intent_agent = _agent("intent", Intent, outputs.INTENT_TOOL, prompts.INTENT_INSTRUCTIONS)
-plan_agent = _agent("plan", Plan, outputs.PLAN_TOOL, prompts.PLAN_INSTRUCTIONS)
-specialist_agent = _agent("specialist", SpecialistFindings, outputs.FINDINGS_TOOL, prompts.SPECIALIST_INSTRUCTIONS)
-synthesis_agent = _agent("reconcile", Synthesis, outputs.SYNTHESIS_TOOL, prompts.SYNTHESIS_INSTRUCTIONS)
+intent_agent = make_agent("intent", AgentDeps, Intent, outputs.INTENT_TOOL, prompts.INTENT_INSTRUCTIONS)
+plan_agent = make_agent("plan", AgentDeps, Plan, outputs.PLAN_TOOL, prompts.PLAN_INSTRUCTIONS)
+specialist_agent = make_agent(
+    "specialist", AgentDeps, SpecialistFindings, outputs.FINDINGS_TOOL, prompts.SPECIALIST_INSTRUCTIONS
+)
+synthesis_agent = make_agent("reconcile", AgentDeps, Synthesis, outputs.SYNTHESIS_TOOL, prompts.SYNTHESIS_INSTRUCTIONS)
 
 
 @intent_agent.output_validator
@@ -124,7 +95,7 @@ async def understand(
 ) -> tuple[Intent, AgentMetrics]:
     """What is asked, about which kind of contract. `ask` may be empty."""
     deps = replace(deps, ask=ask)
-    intent, metrics, _ = await _run(intent_agent, prompts.intent_prompt(deps), deps, _Call(model, call_id, progress))
+    intent, metrics, _ = await run(intent_agent, prompts.intent_prompt(deps), deps, Call(model, call_id, progress))
     return intent, metrics
 
 
@@ -133,7 +104,7 @@ async def plan(
 ) -> tuple[Plan, AgentMetrics]:
     """Which specialists look at what: every focused family in exactly one task, at most one task a specialist."""
     prompt = await asyncio.to_thread(prompts.plan_prompt, deps)  # seconds of pattern search when the document is long
-    made, metrics, _ = await _run(plan_agent, prompt, deps, _Call(model, call_id, progress))
+    made, metrics, _ = await run(plan_agent, prompt, deps, Call(model, call_id, progress))
     return made, metrics
 
 
@@ -147,7 +118,7 @@ async def analyse(
     deps = replace(deps, task=task)
     read = prompts.reading(deps, task)
     prompt = prompts.specialist_prompt(deps, task)
-    report, metrics, failed = await _run(specialist_agent, prompt, deps, _Call(model, call_id, progress))
+    report, metrics, failed = await run(specialist_agent, prompt, deps, Call(model, call_id, progress))
     left_out = () if read.complete else ("text beyond the reading limit was left out",)
     return SpecialistReport(
         specialist=task.specialist,
@@ -164,7 +135,7 @@ async def synthesise(
     """The conclusion from verified findings. Whatever the model says, a person is required when a finding is critical,
     a contradiction is named, or confidence is below the playbook's."""
     prompt = prompts.synthesis_prompt(deps, findings)
-    synthesis, metrics, _ = await _run(synthesis_agent, prompt, deps, _Call(model, call_id, progress))
+    synthesis, metrics, _ = await run(synthesis_agent, prompt, deps, Call(model, call_id, progress))
     needs_person = (
         synthesis.requires_human_review
         or bool(synthesis.contradictions)
@@ -179,66 +150,3 @@ def _bounded(finding: DraftFinding, report: SpecialistFindings, read: prompts.Re
     confidence = min(finding.confidence, report.confidence)
     searched = () if finding.quotes else tuple(s for s in finding.searched if s in read.labels) or read.labels
     return finding.model_copy(update={"confidence": confidence, "searched": searched})
-
-
-@dataclass(frozen=True)
-class _Call:
-    """Who answers one run, under which id, and who hears of its progress."""
-
-    model: Model
-    call_id: str
-    progress: Progress | None
-
-
-async def _run(
-    agent: Agent[AgentDeps, Output], prompt: str, deps: AgentDeps, call: _Call
-) -> tuple[Output, AgentMetrics, tuple[str, ...]]:
-    """(output, metrics, names of the models that failed before another answered)."""
-    started = time.perf_counter()
-    async with agent.iter(prompt, deps=deps, model=call.model, usage_limits=LIMITS) as run:
-        nodes = 0
-        async for _ in run:
-            nodes += 1
-            if call.progress is not None and nodes > _NODES_BEFORE_WORK:
-                call.progress()
-    if run.result is None:
-        raise RuntimeError(f"agent {agent.name} ended without a result")
-    elapsed = round((time.perf_counter() - started) * 1000)
-    messages = run.result.new_messages()
-    metrics = _metrics(agent.name or "", call.call_id, messages, run.result.usage, elapsed)
-    return run.result.output, metrics, _failed_models(messages)
-
-
-def _responses(messages: Sequence[ModelMessage]) -> list[ModelResponse]:
-    return [message for message in messages if isinstance(message, ModelResponse)]
-
-
-def _model_name(response: ModelResponse) -> str:
-    name = response.model_name or "unknown"
-    return f"{response.provider_name}:{name}" if response.provider_name and name != "offline" else name
-
-
-def _failed_models(messages: Sequence[ModelMessage]) -> tuple[str, ...]:
-    names = (attempt.model_name for response in _responses(messages) for attempt in response.failed_attempts or ())
-    return tuple(dict.fromkeys(names))
-
-
-def _metrics(
-    agent: str, call_id: str, messages: Sequence[ModelMessage], usage: RunUsage, elapsed_ms: int
-) -> AgentMetrics:
-    """Each response is priced by itself and by the model that gave it: price tiers and fallbacks both depend on it."""
-    responses = _responses(messages)
-    prices = [price(_model_name(response), response.usage) for response in responses]
-    return AgentMetrics(
-        call_id=call_id,
-        agent=agent,
-        model=",".join(dict.fromkeys(_model_name(response) for response in responses)),
-        requests=usage.requests,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cost_microusd=sum(cost for cost, _ in prices),
-        priced=all(known for _, known in prices),
-        execution_time_ms=elapsed_ms,
-        success=True,
-    )

@@ -1,5 +1,6 @@
 """Plain characters: decoding bytes, making text safe to store, and finding what a reader cannot see in it."""
 
+import codecs
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -34,15 +35,19 @@ _HARMLESS: Final = frozenset("\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
 _REFERENCE_COMMENT: Final = re.compile(r"^ {0,3}\[(?://|#|_|comment)[^\]\n]{0,80}\]:[ \t]*(?:#|<>)[^\n]*", re.M | re.I)
 
 
-def decode_text(data: bytes) -> str:
+def decode_text(data: bytes, *, whole: bool = True) -> str:
     """Bytes as characters: UTF-8, UTF-16 or UTF-32 by their mark or pattern of zeros, otherwise Windows-1252.
+
+    Args:
+        data: the file, or its beginning.
+        whole: False when more follows, so that the last character may be cut through; it is then left out.
 
     Raises:
         DocumentError: the bytes are no text, or in no encoding known here.
     """
     encoding = _encoding(data)
     try:
-        text = data.decode(encoding)
+        text = codecs.getincrementaldecoder(encoding)().decode(data, final=whole)
     except UnicodeDecodeError:
         if encoding != "utf-8":
             raise DocumentError(f"the file is damaged: it is no {encoding} text", remedy=_REMEDY) from None

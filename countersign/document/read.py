@@ -44,12 +44,13 @@ _MARKDOWN_LINE: Final = re.compile(r"^#{1,6} \S", re.MULTILINE)
 _HEAD: Final = 1024
 
 
-def sniff(data: bytes, name: str | None = None) -> str:
+def sniff(data: bytes, name: str | None = None, *, whole: bool = True) -> str:
     """The media type of a document, judged by its content.
 
     Args:
-        data: the whole file.
+        data: the whole file, or its beginning.
         name: its file name, if known. It only decides between Markdown and plain text, and a `.pdf` must be a PDF.
+        whole: False when `data` is only the beginning.
 
     Returns:
         `application/pdf`, `text/markdown` or `text/plain`.
@@ -66,7 +67,7 @@ def sniff(data: bytes, name: str | None = None) -> str:
     suffix = _suffix(name)
     if suffix == "pdf":
         raise DocumentError("the file is named .pdf but is no PDF", remedy=_REMEDY)
-    text = decode_text(data)
+    text = decode_text(data, whole=whole)
     if _HTML_MARK.match(text):
         raise DocumentError("the file is an HTML page, which cannot be reviewed", remedy=_REMEDY)
     if suffix in {"md", "markdown"}:

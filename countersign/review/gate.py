@@ -1,7 +1,8 @@
 """The gate: the pure function that decides whether a person must look, and how many."""
 
-from countersign.review.payloads import AnalysisResult, Payload, Screening, SigningPolicy
-from countersign.words import Autonomy, RiskBand, Route, Severity
+from countersign.review.capability import Capability
+from countersign.review.payloads import AnalysisResult, Payload, SigningPolicy
+from countersign.words import Autonomy, Route, Severity
 
 
 class GateDecision(Payload):
@@ -12,16 +13,14 @@ class GateDecision(Payload):
     autonomy: Autonomy
 
 
-def lowered(autonomy: Autonomy, *, screening: Screening | None, degraded: bool) -> tuple[Autonomy, tuple[str, ...]]:
+def lowered(autonomy: Autonomy, *, capability: Capability, degraded: bool) -> tuple[Autonomy, tuple[str, ...]]:
     """Autonomy after what went wrong. It is only ever lowered.
 
-    No verdict of the sentinel, or suspicion short of a block, means supervised; anything that had to be done without
-    (a memory tier, a model, a specialist) costs one level.
+    What screening left under supervision is supervised; anything that had to be done without (a memory tier, a model, a
+    specialist) costs one level.
     """
-    if screening is None:
-        return Autonomy.SUPERVISED, ("the sentinel gave no verdict",)
-    if screening.band is not RiskBand.CLEAN:
-        return Autonomy.SUPERVISED, (f"screening is {screening.band} at {screening.risk_score:.2f}",)
+    if capability.supervised:
+        return Autonomy.SUPERVISED, capability.reasons
     if degraded and autonomy is Autonomy.AUTONOMOUS:
         return Autonomy.SEMI_AUTONOMOUS, ("the analysis is degraded: one level of autonomy less",)
     if degraded and autonomy is Autonomy.SEMI_AUTONOMOUS:
@@ -33,7 +32,7 @@ def gate(
     analysis: AnalysisResult,
     *,
     autonomy: Autonomy,
-    screening: Screening | None,
+    capability: Capability,
     policy: SigningPolicy,
     contract_type: str = "",
 ) -> GateDecision:
@@ -44,13 +43,9 @@ def gate(
     Autonomous: a person looks only when confidence is low. A contract of a kind that the playbook is not for is treated
     as supervised. A blocked screening never gets here as anything but a block.
     """
-    if screening is not None and screening.band is RiskBand.BLOCKED:
-        return GateDecision(
-            route=Route.BLOCK,
-            reasons=(f"screening risk is {screening.risk_score:.2f}",),
-            autonomy=Autonomy.SUPERVISED,
-        )
-    level, reasons = lowered(autonomy, screening=screening, degraded=bool(analysis.degraded))
+    if capability.blocked:
+        return GateDecision(route=Route.BLOCK, reasons=capability.reasons, autonomy=Autonomy.SUPERVISED)
+    level, reasons = lowered(autonomy, capability=capability, degraded=bool(analysis.degraded))
     if policy.contract_types and contract_type and contract_type not in policy.contract_types:
         level = Autonomy.SUPERVISED
         reasons += (f"the contract looks like {contract_type}, which this playbook is not for",)

@@ -13,6 +13,7 @@ from countersign.review.payloads import (
     Recall,
     ReviewRequest,
     ReviewStatus,
+    Screening,
     SpecialistReport,
     TrailEntry,
 )
@@ -32,6 +33,22 @@ class StepInput(Payload):
 
     admission: Admission
     ask: str = ""
+
+
+class JudgeInput(Payload):
+    """What the sentinel agent is to judge, and what patterns and scorer say of it."""
+
+    admission: Admission
+    screening: Screening
+    ask: str = ""
+
+
+class JudgeResult(Payload):
+    """The screening with the agent's verdict in it, how many characters of the document it read, what that took."""
+
+    screening: Screening
+    chars: int
+    metrics: AgentMetrics
 
 
 class IntentResult(Payload):
@@ -57,10 +74,12 @@ class PlanInput(Payload):
     intent: Intent
     recall: Recall
     ask: str = ""
+    by_rule: bool = False
+    """No model may plan: the playbook's division of labour is the plan."""
 
 
 class PlanResult(Payload):
-    """The plan and what it took to make; without `metrics` it was made by rule, because no model answered."""
+    """The plan and what it took to make; without `metrics` it was made by rule: no model answered, or none was asked."""
 
     plan: Plan
     metrics: AgentMetrics | None = None

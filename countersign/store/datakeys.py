@@ -1,8 +1,17 @@
 """The data key of each review: made with the review's first sealed value, destroyed to erase all of them."""
 
+from typing import NamedTuple
+
 from countersign.errors import NotFound
 from countersign.store.database import Database
 from countersign.store.vault import Vault
+
+
+class DataKey(NamedTuple):
+    """A review's data key: `plain` for immediate use; `wrapped` when it is new and has yet to be stored, else None."""
+
+    plain: bytes
+    wrapped: bytes | None
 
 
 class DataKeys:
@@ -11,6 +20,10 @@ class DataKeys:
     def __init__(self, db: Database, vault: Vault) -> None:
         self._db = db
         self._vault = vault
+
+    def new(self) -> DataKey:
+        """A key for a review that has none yet; whoever seals with it stores it in the same transaction."""
+        return DataKey(*self._vault.new_data_key())
 
     async def obtain(self, tenant: str, review_id: str) -> bytes:
         """The review's data key, made when there is none yet. Raises `NotFound` when it was destroyed."""

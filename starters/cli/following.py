@@ -2,11 +2,11 @@
 
 import click
 
-from countersign.errors import CountersignError
+from countersign.errors import CountersignError, Overloaded, RateLimited
 from countersign.review.payloads import ReviewStatus
 from countersign.words import Outcome
 from starters.cli.common import ReviewBlocked, ReviewFailed
-from starters.cli.render import printable, progress
+from starters.cli.render import printable, progress, turn
 from starters.client import ReviewClient, Standing
 
 
@@ -19,7 +19,8 @@ async def follow(
     with progress(f"{review_id}: waiting for a worker", quiet=quiet) as now:
         async for standing in client.follow(tenant, review_id, timeout_s=timeout_s):
             status = standing.status
-            now(f"{review_id}: {status.stage}")
+            where = status.stage if status.ahead is None else f"waits for {turn(status.ahead, status.estimate_s)}"
+            now(f"{review_id}: {where}")
             for stage, spent_ms in status.timings_ms.items():
                 if stage not in printed and stage != status.stage and not quiet:
                     click.echo(f"  {printable(stage):<10} {spent_ms:>7} ms")
@@ -36,8 +37,13 @@ def say_if_stored(standing: Standing, *, as_json: bool) -> None:
 
 
 def bad_end(status: ReviewStatus) -> CountersignError | None:
-    """`ReviewFailed` or `ReviewBlocked`, with the reason, when a review that was waited for ended so; else None."""
-    kinds = {Outcome.FAILED: ReviewFailed, Outcome.BLOCKED: ReviewBlocked}
+    """The error of a review that was waited for and came to no analysis, with the reason; None when it went well."""
+    kinds: dict[Outcome, type[CountersignError]] = {
+        Outcome.FAILED: ReviewFailed,
+        Outcome.BLOCKED: ReviewBlocked,
+        Outcome.RATE_LIMITED: RateLimited,
+        Outcome.OVERLOADED: Overloaded,
+    }
     if status.outcome not in kinds:
         return None
     why, remedy = (status.failure.message, status.failure.remedy) if status.failure else ("", "")

@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Review three sample contracts on the embedded stack, start to finish."),
     "dev": ("stack", "Run Temporal, PostgreSQL, Valkey and a worker here until Ctrl-C."),
     "worker": ("stack", "Run a worker alone."),
+    "gateway": ("gateway", "Run the HTTP gateway alone."),
     "doctor": ("stack", "Check every part and say how to mend it."),
     "settings": ("stack", "Show every setting, secrets masked."),
     "submit": ("reviews", "Submit contracts for review."),
@@ -33,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "knowledge": ("knowledge", "Add to and search the knowledge base."),
     "profile": ("profile", "Show or set what reviews remember of a requester."),
     "autonomy": ("autonomy", "Show or grant what a cell may do without a person."),
+    "keys": ("keys", "Create, list, rotate and revoke API keys."),
 }
 
 EXIT_CODES = {
@@ -45,12 +47,15 @@ EXIT_CODES = {
     "DocumentError": 6,
     "ReviewFailed": 6,
     "ReviewBlocked": 7,
+    "RateLimited": 8,
+    "Overloaded": 8,
 }
 """Exit code by error type; 0 is success and 1 anything unexpected."""
 
 EPILOG = (
     "Exit codes: 0 done; 1 unexpected; 2 bad input; 3 not found or another tenant's; 4 decision refused; "
-    "5 a server does not answer; 6 document or review failed; 7 blocked by the sentinel."
+    "5 a server does not answer; 6 document or review failed; 7 blocked by the sentinel; "
+    "8 refused for now, try again later."
 )
 
 

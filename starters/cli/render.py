@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -37,6 +38,8 @@ OUTCOME_STYLE = {
     Outcome.AMENDED: "green",
     Outcome.REJECTED: "red",
     Outcome.BLOCKED: "bold red",
+    Outcome.RATE_LIMITED: "red",
+    Outcome.OVERLOADED: "red",
     Outcome.FAILED: "bold red",
 }
 
@@ -201,7 +204,9 @@ def header(status: ReviewStatus) -> Panel:
 
 
 def waiting(status: ReviewStatus, now: datetime) -> Text | None:
-    """What the review waits for, in a line; None when it waits for nobody."""
+    """What the review waits for, in a line; None when it waits for nothing."""
+    if status.ahead is not None:
+        return Text(f"Waits for {turn(status.ahead, status.estimate_s)}", style="bold yellow")
     if status.waiting_for is None:
         return None
     line = f"Waits for the {status.waiting_for}"
@@ -214,6 +219,12 @@ def waiting(status: ReviewStatus, now: datetime) -> Text | None:
     if status.question:
         line += f"\nQuestion: {printable(status.question)}"
     return Text(line, style="bold yellow")
+
+
+def turn(ahead: int, estimate_s: float | None) -> str:
+    """When a review's turn comes: "its turn: 3 ahead, about 12s"."""
+    about = f", about {span(timedelta(seconds=ceil(estimate_s)))}" if estimate_s else ""
+    return f"its turn: {f'{ahead} ahead' if ahead else 'next'}{about}"
 
 
 def next_commands(status: ReviewStatus, default_tenant: str) -> tuple[str, ...]:
@@ -265,4 +276,5 @@ def receipt_line(receipt: Receipt, done: str) -> Text:
 def submitted_line(name: str, taken: "Submission") -> Text:
     """What became of one file."""
     what = "is there already, as" if taken.existing else "submitted as"
-    return Text(f"{printable(name)}: {what} {taken.review_id} (playbook {taken.playbook}, tenant {taken.tenant})")
+    line = f"{printable(name)}: {what} {taken.review_id} (playbook {taken.playbook}, tenant {taken.tenant})"
+    return Text(f"{line}; waits for {turn(taken.ahead, taken.estimate_s)}" if taken.ahead else line)

@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,21 +21,25 @@ if TYPE_CHECKING:
     from workers.embedded import EmbeddedStack
 
 QUEUES = ("reviews", "agents")
+DEV_KEY = "dev"
+"""Label of the key that `dev` makes."""
 
 
 @click.command("dev", cls=Command)
-@click.option("--no-worker", is_flag=True, help="Servers only; run `countersign worker` yourself.")
+@click.option("--no-worker", is_flag=True, help="No worker; run `countersign worker` yourself.")
+@click.option("--no-gateway", is_flag=True, help="No HTTP gateway; run `countersign gateway` yourself.")
 @click.option("--ui-port", type=click.IntRange(1024, 65535), help="Port of the Temporal UI.  [default: a free one]")
 @json_option
-def dev_command(no_worker: bool, ui_port: int | None, as_json: bool) -> None:
-    """Run Temporal, PostgreSQL with pgvector, Valkey and a worker here until Ctrl-C.
+def dev_command(no_worker: bool, no_gateway: bool, ui_port: int | None, as_json: bool) -> None:
+    """Run Temporal, PostgreSQL with pgvector, Valkey, a worker and the HTTP gateway here until Ctrl-C.
 
     State is kept in COUNTERSIGN_HOME. A server whose address is set (COUNTERSIGN_TEMPORAL_ADDRESS or _PROFILE,
-    COUNTERSIGN_DATABASE_URL, COUNTERSIGN_REDIS_URL) is used as it is. With --json, one line is printed when all is up.
+    COUNTERSIGN_DATABASE_URL, COUNTERSIGN_REDIS_URL) is used as it is. Each start makes a key for the gateway, with all
+    roles, and ends the last one's. With --json, one line is printed when all is up.
     """
     settings = load_settings()
-    _log_to_stderr()
-    asyncio.run(_dev(settings, with_worker=not no_worker, ui_port=ui_port, as_json=as_json))
+    log_to_stderr()
+    asyncio.run(_dev(settings, Parts(worker=not no_worker, gateway=not no_gateway), ui_port=ui_port, as_json=as_json))
 
 
 @click.command("worker", cls=Command)
@@ -46,7 +51,7 @@ def worker_command(queues: str, as_json: bool) -> None:
     if unknown := [name for name in names if name not in QUEUES]:
         raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(QUEUES)}", param_hint="--queues")
     settings = load_settings()
-    _log_to_stderr()
+    log_to_stderr()
     asyncio.run(_worker(settings, names, as_json=as_json))
 
 
@@ -105,13 +110,21 @@ def settings_command(as_json: bool) -> None:
     show(table)
 
 
-async def _dev(settings: "Settings", *, with_worker: bool, ui_port: int | None, as_json: bool) -> None:
+@dataclass(frozen=True)
+class Parts:
+    """What `dev` runs besides the servers."""
+
+    worker: bool
+    gateway: bool
+
+
+async def _dev(settings: "Settings", parts: Parts, *, ui_port: int | None, as_json: bool) -> None:
     from workers.embedded import EmbeddedStack
 
-    with _stop_signals() as stop:
+    with stop_signals() as stop:
         stack = EmbeddedStack(settings.state, settings, ui_port=ui_port)
         try:
-            if not await _unless_stopped(stop, _bring_up(stack, with_worker=with_worker, as_json=as_json)):
+            if not await _unless_stopped(stop, _bring_up(stack, parts, as_json=as_json)):
                 return
             await stop.wait()
         finally:
@@ -120,21 +133,38 @@ async def _dev(settings: "Settings", *, with_worker: bool, ui_port: int | None, 
             await stack.stop()
 
 
-async def _bring_up(stack: "EmbeddedStack", *, with_worker: bool, as_json: bool) -> None:
+async def _bring_up(stack: "EmbeddedStack", parts: Parts, *, as_json: bool) -> None:
     from starters.cli.render import progress
 
-    if with_worker:
+    if parts.worker:
         from countersign.agents.models import check_models
 
-        check_models(stack.settings.model, stack.settings.playbooks)
+        settings = stack.settings
+        check_models(settings.model, settings.playbooks, settings.sentinel_model)
+    key = None
     with progress("Starting the servers …", quiet=as_json):
         await stack.start()
-        if with_worker:
-            await stack.run_worker()
+        starts: list[Coroutine[Any, Any, object]] = [stack.run_worker()] if parts.worker else []
+        if parts.gateway:
+            key = await _dev_key(stack)
+            starts.append(stack.run_gateway())
+        await asyncio.gather(*starts)
     if as_json:
-        click.echo(json.dumps(_described(stack)))
+        click.echo(json.dumps({**_described(stack), **({"api_key": key} if key else {})}))
     else:
-        _show_panel(stack)
+        _show_panel(stack, key)
+
+
+async def _dev_key(stack: "EmbeddedStack") -> str:
+    """A new key of the settings' user with all roles; the one of the last start is no longer good."""
+    from countersign.services import Services
+    from countersign.words import Role
+
+    settings = stack.settings
+    async with Services.open(settings, stack.endpoints) as services:
+        await services.keys.revoke_label(settings.tenant, DEV_KEY)
+        new = await services.keys.create(settings.tenant, settings.user, frozenset(Role), label=DEV_KEY)
+    return new.secret_text
 
 
 async def _worker(settings: "Settings", queues: tuple[str, ...], *, as_json: bool) -> None:
@@ -145,7 +175,7 @@ async def _worker(settings: "Settings", queues: tuple[str, ...], *, as_json: boo
     shown = {"temporal_address": endpoints.temporal_address, "queues": queues, "pid": os.getpid()}
     click.echo(json.dumps(shown) if as_json else f"Worker on {', '.join(queues)} of {endpoints.temporal_address}")
     sys.stdout.flush()
-    with _stop_signals() as stop:
+    with stop_signals() as stop:
         await run_worker(settings, queues, stop)
 
 
@@ -166,7 +196,7 @@ async def _unless_stopped(stop: asyncio.Event, work: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[asyncio.Event]:
+def stop_signals() -> Iterator[asyncio.Event]:
     """An event that Ctrl-C, SIGTERM and a closed terminal set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -187,6 +217,7 @@ def _described(stack: "EmbeddedStack") -> dict[str, object]:
         "temporal_address": endpoints.temporal_address,
         "temporal_namespace": endpoints.temporal_namespace,
         "temporal_ui": endpoints.temporal_ui,
+        **({"gateway": stack.gateway} if stack.gateway else {}),
         "database": _masked(endpoints.database_url),
         "redis": _masked(endpoints.redis_url),
         "home": str(stack.home),
@@ -195,7 +226,7 @@ def _described(stack: "EmbeddedStack") -> dict[str, object]:
     }
 
 
-def _show_panel(stack: "EmbeddedStack") -> None:
+def _show_panel(stack: "EmbeddedStack", key: str | None) -> None:
     from rich.console import Group
     from rich.panel import Panel
     from rich.table import Table
@@ -204,15 +235,21 @@ def _show_panel(stack: "EmbeddedStack") -> None:
     from starters.cli.render import cell, show
 
     described = _described(stack)
-    names = ("temporal_address", "temporal_ui", "database", "redis", "home", "logs")
+    names = ("temporal_address", "temporal_ui", "gateway", "database", "redis", "home", "logs")
     grid = Table.grid(padding=(0, 2))
-    for name in names:
+    for name in (name for name in names if name in described):
         grid.add_row(cell(name.replace("_", " "), "bold"), cell(described[name]))
     grid.add_row(cell("running", "bold"), cell(", ".join(f"{name} ({pid})" for name, pid in stack.pids.items())))
     chosen = "" if Path(".countersign").resolve() == stack.home else f"export COUNTERSIGN_HOME={stack.home}\n"
+    curl = (
+        f"\ncurl {stack.gateway}/v1/reviews -H 'Authorization: Bearer {key}' -F file=@examples/nda-clean.md\n"
+        if key
+        else ""
+    )
     hints = Text(
         f"\nIn another terminal:\n{chosen}countersign submit examples/nda-clean.md --wait\ncountersign queue\n"
-        f"countersign doctor\ntemporal workflow list --address {stack.endpoints.temporal_address}\n\nCtrl-C stops all."
+        f"countersign doctor\ntemporal workflow list --address {stack.endpoints.temporal_address}\n{curl}"
+        "\nCtrl-C stops all."
     )
     show(Panel(Group(grid, hints), title="Countersign is up", title_align="left", expand=False))
     sys.stdout.flush()
@@ -228,7 +265,7 @@ def _masked(url: str) -> str:
     return f"{parts.scheme}://{name}{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for name in ("countersign", "workers"):
         logging.getLogger(name).setLevel(logging.INFO)

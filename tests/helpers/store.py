@@ -1,6 +1,7 @@
 """What the tests of the stores start from: one review, its document, and words that must never be readable."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +9,10 @@ import asyncpg
 
 from countersign.document.model import DocumentText, Page, Section
 from countersign.memory.profile import NewCorrection, Pair, ProfileMemory
-from countersign.review.payloads import DocumentRef, ReviewKey, ReviewStatus, TrailEntry
+from countersign.review.payloads import DocumentRef, ReviewKey, ReviewRequest, ReviewStatus, TrailEntry
 from countersign.store.database import Database
-from countersign.store.documents import DocumentStore
-from countersign.store.reviews import ReviewStore
+from countersign.store.documents import DocumentStore, Upload
+from countersign.store.reviews import NewReview, ReviewStore
 from countersign.store.vault import Vault
 from countersign.trail.pseudonym import Pseudonyms
 from countersign.words import Route, Stage, Verdict
@@ -63,11 +64,27 @@ async def dump(db: Database) -> str:
     return "\n".join(row["line"] for table in rows for row in table)
 
 
+def new_review(key: ReviewKey = KEY, **changes: Any) -> NewReview:
+    request = ReviewRequest(tenant=key.tenant, user="ana", review_id=key.review_id)
+    return replace(NewReview(key=key, user_hash="p1:u", playbook="nda", request=request), **changes)
+
+
+async def uploaded(db: Database, data: bytes = NDA, key: ReviewKey = KEY) -> Upload:
+    upload = DocumentStore(db, VAULT).upload(key.tenant, key.review_id)
+    await upload.write(data)
+    return upload
+
+
 async def admitted(db: Database, key: ReviewKey = KEY, at: datetime = AT) -> tuple[ReviewStore, DocumentRef]:
-    ref = await DocumentStore(db, VAULT).put(key.tenant, key.review_id, NDA, "application/pdf")
+    """A review that was accepted at `at` and has had its turn."""
     store = ReviewStore(db, VAULT)
-    await store.admit(key, ref, playbook="nda", user_hash="p1:u", at=at)
-    return store, ref
+    entered = await store.accept(new_review(key), await uploaded(db, key=key), "application/pdf")
+    await db.execute(
+        "UPDATE reviews SET submitted_at = $2, dispatched_at = $2, started_at = $2 WHERE workflow_id = $1",
+        key.workflow_id,
+        at,
+    )
+    return store, entered.document
 
 
 async def learn(memory: ProfileMemory, key: ReviewKey = KEY, *, agreed: bool = False) -> int:

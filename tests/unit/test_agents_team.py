@@ -12,6 +12,7 @@ from pydantic_ai.usage import RequestUsage
 
 from countersign.agents import outputs, team
 from countersign.agents.deps import AgentDeps
+from countersign.agents.run import OUTPUT_RETRIES
 from countersign.document.model import DocumentText, Page, Section
 from countersign.playbook.model import Playbook
 from countersign.review.payloads import Evidence, Finding, PlannedTask, ReviewKey
@@ -88,7 +89,7 @@ async def test_a_focus_that_stays_wrong_is_left_out() -> None:
     model, _ = scripted(*[{"focus": ["nonsense", "law"]}] * 3)
     intent, metrics = await team.understand(DEPS, "", model, call_id="c-1")
     assert intent.focus == ("law",)
-    assert metrics.requests == 1 + team.OUTPUT_RETRIES
+    assert metrics.requests == 1 + OUTPUT_RETRIES
 
 
 async def test_a_plan_that_forgets_is_asked_for_again() -> None:
@@ -138,7 +139,7 @@ async def test_an_output_that_never_validates_ends_the_run() -> None:
     model, seen = scripted(*[{"findings": [{"clause": "liability"}]}] * 10)
     with pytest.raises(UnexpectedModelBehavior):
         await team.analyse(DEPS, TASK, model, call_id="c-1")
-    assert len(seen) == 1 + team.OUTPUT_RETRIES
+    assert len(seen) == 1 + OUTPUT_RETRIES
 
 
 async def test_the_second_model_answers_when_the_first_fails_and_the_report_says_so() -> None:

@@ -16,7 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from countersign.document.model import DocumentText, Page, Section
-from countersign.errors import CountersignError, DecisionRefused, DocumentError, InvalidRequest, NotFound
+from countersign.errors import (
+    CountersignError,
+    DecisionRefused,
+    DocumentError,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    RateLimited,
+)
 from countersign.ledger.ledger import CostRow
 from countersign.review.desk import apply_edits
 from countersign.review.payloads import (
@@ -99,17 +107,20 @@ class FakeClient:
         self.receipt = Receipt(review_id="r-1", stage=Stage.DONE, outcome=Outcome.APPROVED)
         self.check = TrailCheck(ok=True, rows=1)
         self.taken: set[str] = set()
+        self.ahead = 0
         self.calls: list[tuple[Any, ...]] = []  # whatever a method was given
 
     async def submit(self, data: bytes, name: str, request: ReviewRequest) -> Submission:
         self.calls.append(("submit", data, Path(name).name, request))
+        if self.refuse:
+            raise self.refuse
         if data.startswith(b"\x7fELF"):
             raise DocumentError("the file is a program", remedy="Give a contract")
         review_id = request.review_id or f"new-{len(self.calls)}"
         existing = review_id in self.taken
         self.taken.add(review_id)
         workflow_id = f"review-{request.tenant}-{review_id}"
-        return Submission(review_id, workflow_id, request.tenant, request.playbook, REF, existing)
+        return Submission(review_id, workflow_id, request.tenant, request.playbook, REF, existing, self.ahead, 90.0)
 
     async def status(self, tenant: str, review_id: str) -> Standing:
         self.calls.append(("status", tenant, review_id))
@@ -403,6 +414,8 @@ def test_a_wrong_field_is_named_without_its_value(run: Terminal, contract: Path)
         ({"outcome": Outcome.RELEASED, "waiting_for": None}, 0, None),
         ({"outcome": Outcome.FAILED, "failure": Failure(type="x", message="m", remedy="r")}, 6, "ReviewFailed"),
         ({"outcome": Outcome.BLOCKED}, 7, "ReviewBlocked"),
+        ({"outcome": Outcome.RATE_LIMITED}, 8, "RateLimited"),
+        ({"outcome": Outcome.OVERLOADED}, 8, "Overloaded"),
     ],
 )
 @pytest.mark.parametrize("words", [("submit", "FILE", "--wait"), ("watch", "r-1")])
@@ -420,6 +433,26 @@ def test_waiting_tells_how_it_went(
     assert "Only we are bound." in people.stdout and "12 ms" in people.stdout
     if "failure" in fields:
         assert people.stderr.endswith("is failed: m. r\n")
+
+
+@pytest.mark.parametrize("refused", [RateLimited("user: too much", remedy="Wait"), Overloaded("full", remedy="Wait")])
+def test_a_refusal_for_now_has_an_exit_code_of_its_own(
+    run: Terminal, contract: Path, refused: CountersignError
+) -> None:
+    run.client.refuse = refused
+    result = run("submit", str(contract), "--json")
+    assert (result.exit_code, result.stdout) == (8, "")
+    assert json.loads(result.stderr)["type"] == refused.type
+
+
+def test_a_review_that_waits_for_its_turn_says_how_long(run: Terminal, contract: Path) -> None:
+    run.client.ahead = 7
+    assert "waits for its turn: 7 ahead, about 1m 30s" in run("submit", str(contract)).stdout
+    fields: dict[str, Any] = {"stage": Stage.SUBMIT, "waiting_for": None, "analysis": None}
+    run.client.standing = Standing(status_of(**fields, ahead=0, estimate_s=0.2))
+    shown = run("status", "r-1").stdout
+    assert "Waits for its turn: next, about 1s" in shown
+    assert "countersign watch r-1" in shown
 
 
 # --- status, lists, documents ---

@@ -17,6 +17,7 @@ from countersign.agents import outputs, prompts, team
 from countersign.agents.deps import AgentDeps
 from countersign.agents.models import resolve_model
 from countersign.agents.offline import OfflineModel, specialist
+from countersign.agents.run import Call, run
 from countersign.clauses import ClauseHit, find_clauses
 from countersign.document.model import DocumentText, Page, Section
 from countersign.errors import ModelConfigurationError, PlaybookError
@@ -279,7 +280,7 @@ async def test_told_off_for_a_quotation_it_drops_that_finding_and_keeps_the_othe
     task = PlannedTask(specialist="risk", families=("duration", "liability_cap"))
     given = replace(elsewhere, task=task)
     prompt = prompts.specialist_prompt(deps(), task)
-    report, metrics, _ = await team._run(team.specialist_agent, prompt, given, team._Call(model(), "c-1", None))
+    report, metrics, _ = await run(team.specialist_agent, prompt, given, Call(model(), "c-1"))
     assert [finding.clause for finding in report.findings] == ["duration"]
     assert metrics.requests == 2
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
-from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from countersign.errors import CountersignError, DecisionRefused, DocumentError, NotFound, ServiceUnavailable
+from countersign.admission.entry import Entry, Place
+from countersign.admission.intake import Accepted, Turn
+from countersign.errors import CountersignError, DecisionRefused, NotFound, RateLimited, ServiceUnavailable
+from countersign.review.ids import base32, new_review_id
 from countersign.review.payloads import Answer, Decision, DocumentRef, Receipt, ReviewRequest, ReviewStatus
 from countersign.settings import ROOT, Settings
+from countersign.store.reviews import ReviewRow
 from countersign.words import Outcome, Stage, Verdict
 from starters import client as client_module
 from starters.client import ReviewClient, Standing
-from starters.ids import base32, new_review_id
 from starters.refusals import refusal
 
 APPROVE = Decision(verdict=Verdict.APPROVE, reviewer="Bo")
+ANSWER = Answer(user="me", text="Ours.")
+AT = datetime(2026, 3, 4, tzinfo=UTC)
 NO_WORKER = RPCError("Timeout expired", RPCStatusCode.CANCELLED, b"")
 NO_WORKFLOW = RPCError("workflow not found for ID: review-default-r-1", RPCStatusCode.NOT_FOUND, b"")
 NO_SERVER = RPCError("tcp connect error", RPCStatusCode.UNAVAILABLE, b"")
@@ -40,8 +45,10 @@ class World:
 
     query: ReviewStatus | list[ReviewStatus] | Exception = field(default_factory=status_of)
     update: Receipt | Exception = field(default_factory=lambda: Receipt(review_id="r-1", stage=Stage.DONE))
-    start: Exception | None = None
     projected: ReviewStatus | Exception = field(default_factory=lambda: NotFound("none"))
+    turns: list[Turn] = field(default_factory=list)
+    """What is said of its turn, time for time; without any the review does not wait."""
+    refused: CountersignError | None = None
     calls: list[tuple[Any, ...]] = field(default_factory=list)
 
     # Temporal
@@ -58,29 +65,34 @@ class World:
             raise self.update
         return self.update
 
-    async def start_workflow(self, kind: str, request: ReviewRequest, **options: Any) -> None:
-        self.calls.append(("start", kind, request, options))
-        if self.start:
-            raise self.start
-
     # Postgres
-    async def row(self, review_id: str, tenant: str) -> ReviewStatus:
-        return await self.status(review_id, tenant)
+    async def row(self, review_id: str, tenant: str) -> ReviewRow:
+        status = await self.status(review_id, tenant)
+        return ReviewRow(
+            tenant=tenant,
+            review_id=review_id,
+            workflow_id=status.workflow_id,
+            stage=status.stage,
+            submitted_at=AT,
+            updated_at=AT,
+            dispatched_at=None if self.turns else AT,
+        )
 
     async def status(self, review_id: str, tenant: str) -> ReviewStatus:
         if isinstance(self.projected, Exception):
             raise self.projected
         return self.projected
 
-    async def put(self, tenant: str, review_id: str, data: bytes, media_type: str) -> DocumentRef:
-        self.calls.append(("put", tenant, review_id, media_type))
-        return DocumentRef(document_id="doc-1", sha256="a" * 64, media_type=media_type, size=len(data))
+    async def turn(self, tenant: str, review_id: str) -> Turn | None:
+        return self.turns.pop(0) if self.turns else None
 
-    async def admit(self, key: Any, document: DocumentRef, **given: Any) -> None:
-        self.calls.append(("admit", key.workflow_id, given["user_hash"]))
-
-    def of(self, kind: str, value: str) -> str:
-        return f"hash-of-{kind}"
+    async def submit(self, request: ReviewRequest, data: bytes, name: str) -> Accepted:
+        self.calls.append(("submit", request, data, name))
+        if self.refused is not None:
+            raise self.refused
+        document = DocumentRef(document_id="doc-1", sha256="a" * 64, media_type="text/plain", size=len(data))
+        entry = Entry(Place.ROOM, ahead=3, estimate_s=4.5)
+        return Accepted("r-7", "review-default-r-7", "default", "nda", document, True, False, 3, 4.5, entry)
 
     def names(self) -> list[str]:
         return [call[0] for call in self.calls if call[0] != "handle"]
@@ -104,13 +116,10 @@ class _Temporal:
         self.world.calls.append(("handle", workflow_id))
         return _Handle(self.world)
 
-    async def start_workflow(self, *given: Any, **options: Any) -> None:
-        await self.world.start_workflow(*given, **options)
-
 
 class _Services:
     def __init__(self, world: World) -> None:
-        self.reviews = self.documents = self.pseudonyms = world
+        self.reviews = self.intake = world
 
 
 class _Client(ReviewClient):
@@ -189,7 +198,7 @@ async def test_a_stated_digest_is_kept_or_completed(given: str, sent: str) -> No
         ),
     ],
 )
-@pytest.mark.parametrize("what", [APPROVE, Answer(user="me", text="Ours.")])
+@pytest.mark.parametrize("what", [APPROVE, ANSWER])
 async def test_what_stops_a_decision(
     world: World, kind: type[CountersignError], words: str, what: Decision | Answer
 ) -> None:
@@ -217,62 +226,47 @@ def test_a_refusal_keeps_type_message_and_remedy_once() -> None:
 REQUEST = ReviewRequest(tenant="default", user="Jane", playbook="nda")
 
 
-@pytest.fixture
-def playbook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any playbook will do here: the shipped ones have tests of their own."""
-
-    @dataclass
-    class Named:
-        name: str
-
-    monkeypatch.setattr("countersign.playbook.load.load_playbook", lambda folder, name: Named(name))
-
-
-@pytest.mark.usefixtures("playbook")
-async def test_submit_stores_admits_then_starts() -> None:
+async def test_submitting_is_the_intakes_work_and_asks_no_temporal() -> None:
     world = World()
     taken = await _Client(world).submit(b"An agreement.", "a/nda.md", REQUEST)
-    assert world.names() == ["put", "admit", "start"]
-    _, kind, sent, options = world.calls[-1]
-    assert (kind, options["id"], options["task_queue"]) == ("ReviewWorkflow", taken.workflow_id, "reviews")
-    assert options["id_reuse_policy"] is WorkflowIDReusePolicy.REJECT_DUPLICATE
-    assert options["priority"].fairness_key == "hash-of-tenant"
-    assert sent.document == taken.document and sent.text is None and sent.review_id == taken.review_id
-    assert taken.workflow_id == f"review-default-{taken.review_id}"
-    assert taken.document.media_type == "text/markdown" and not taken.existing
+    assert world.calls == [("submit", REQUEST, b"An agreement.", "a/nda.md")]
+    assert (taken.review_id, taken.workflow_id, taken.existing) == ("r-7", "review-default-r-7", True)
+    assert (taken.ahead, taken.estimate_s) == (3, 4.5)
 
 
-@pytest.mark.usefixtures("playbook")
-async def test_submit_again_is_the_same_review() -> None:
-    world = World(start=WorkflowAlreadyStartedError("review-default-abc", "ReviewWorkflow"))
-    taken = await _Client(world).submit(b"An agreement.", "n.txt", REQUEST.model_copy(update={"review_id": "abc"}))
-    assert (taken.review_id, taken.existing) == ("abc", True)
+async def test_a_refusal_comes_through_as_it_is() -> None:
+    refused = RateLimited("too much", retry_after_s=36, reason="user_rate")
+    with pytest.raises(RateLimited) as caught:
+        await _Client(World(refused=refused)).submit(b"An agreement.", "n.txt", REQUEST)
+    assert caught.value is refused
 
 
-@pytest.mark.usefixtures("playbook")
-async def test_a_start_that_fails_names_the_id_to_repeat() -> None:
-    world = World(start=NO_SERVER)
-    with pytest.raises(ServiceUnavailable) as caught:
-        await _Client(world).submit(b"An agreement.", "n.txt", REQUEST)
-    assert f"--id {world.calls[0][2]}" in caught.value.remedy and "Jane" not in str(caught.value)
+# --- waiting for its turn ---
 
 
-@pytest.mark.usefixtures("playbook")
-async def test_a_wrong_type_stores_nothing() -> None:
-    world = World()
-    with pytest.raises(DocumentError):
-        await _Client(world).submit(b"\x89PNG\r\n\x1a\n", "n.png", REQUEST)
-    assert not world.calls
+def stored(**fields: Any) -> ReviewStatus:  # any field of ReviewStatus
+    return status_of(stage=Stage.SUBMIT, waiting_for=None, **fields)
 
 
-async def test_an_unknown_playbook_stores_nothing_and_lists_the_known(tmp_path: Path) -> None:
-    (tmp_path / "msa.toml").touch()
-    world = World()
-    client = _Client(world)
-    client.settings = Settings(playbooks=tmp_path)
-    with pytest.raises(CountersignError, match="msa") as caught:
-        await client.submit(b"An agreement.", "n.txt", REQUEST)
-    assert caught.value.type == "PlaybookError" and not world.calls
+async def test_while_it_waits_for_its_turn_postgres_tells_how_long() -> None:
+    world = World(query=NO_WORKFLOW, projected=stored(), turns=[Turn(5, 12.5)])
+    standing = await _Client(world).status("default", "r-1")
+    assert standing == Standing(stored(ahead=5, estimate_s=12.5), live=True)
+    assert not standing.settled
+    assert world.calls == [], "there is no workflow to ask"
+
+
+async def test_nothing_can_be_decided_while_it_waits_for_its_turn() -> None:
+    for give in (lambda c: c.decide("default", "r-1", APPROVE), lambda c: c.answer("default", "r-1", ANSWER)):
+        with pytest.raises(DecisionRefused, match="waits for its turn"):
+            await give(_Client(World(projected=stored(), turns=[Turn(0, 0.1)])))
+
+
+async def test_follow_goes_on_from_the_waiting_room_into_the_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "POLL_S", (0.0, 0.0))
+    world = World(projected=stored(), turns=[Turn(2, 2.0), Turn(1, 1.0), Turn(1, 1.0)])
+    seen = [standing.status async for standing in _Client(world).follow("default", "r-1")]
+    assert [(status.stage, status.ahead) for status in seen] == [("submit", 2), ("submit", 1), ("sign", None)]
 
 
 # --- following ---

@@ -10,6 +10,9 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.request import urlopen
+
+import psutil
 
 from countersign.errors import InvalidRequest, ServiceUnavailable
 from countersign.settings import Settings
@@ -26,6 +29,8 @@ ABANDONED = {
 }
 ATTEMPTS = 3
 """Starts of a server with a port that was free a moment before."""
+WORKER_NICE = 5
+_MAIN = "from starters.cli.main import main; main()"
 
 
 class EmbeddedStack:
@@ -39,6 +44,8 @@ class EmbeddedStack:
     def __init__(self, home: Path, settings: Settings, *, ui_port: int | None = None) -> None:
         self.home = home.expanduser().resolve()
         self.settings = settings
+        self.gateway: str | None = None
+        """URL of the gateway, while it runs."""
         self._ui_port = ui_port
         self._children: dict[str, Child] = {}
         self._state = StackState()
@@ -98,7 +105,8 @@ class EmbeddedStack:
         """Run `countersign worker` as a further child of the stack, and keep it alive like the servers."""
         command = Command(
             name="worker",
-            argv=(sys.executable, "-c", "from starters.cli.main import main; main()", "worker"),
+            # Behind the gateway in the queue for the processor: to answer comes before to work.
+            argv=(sys.executable, "-c", f"import os; os.nice({WORKER_NICE}); {_MAIN}", "worker"),
             log=self.logs / "worker.log",
             env={**os.environ, "COUNTERSIGN_HOME": str(self.home)},
             stop_s=30,
@@ -106,12 +114,58 @@ class EmbeddedStack:
         self._children["worker"] = Child(command, self._remember)
         await self._children["worker"].start()
 
+    async def run_gateway(self) -> str:
+        """Run `countersign gateway` as a further child, kept alive like the servers. Returns its URL.
+
+        It has the settings' port when that is free, else one of its own.
+        """
+        for attempt in range(ATTEMPTS):
+            port = self._choose_gateway_port()
+            child = self._children["gateway"] = Child(self._gateway_command(port), self._remember)
+            try:
+                await child.start()
+                break
+            except ServiceUnavailable:
+                # As in `_start`.
+                if attempt == ATTEMPTS - 1 or is_free(port):
+                    raise
+        self.gateway = f"http://{LOOPBACK}:{port}"
+        write_private(self.home / ENDPOINTS_FILE, json.dumps({**self._embedded(), "gateway": self.gateway}, indent=1))
+        return self.gateway
+
+    def _gateway_command(self, port: int) -> Command:
+        async def ready() -> None:
+            # The port may be another program's, which was quicker to take it and answers as well.
+            pid = self.pids.get("gateway")
+            listening = psutil.Process(pid).net_connections("inet") if pid is not None else ()
+            if not any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in listening):
+                raise ServiceUnavailable(f"The gateway does not listen on port {port} yet")
+            await asyncio.to_thread(_get, f"http://{LOOPBACK}:{port}/healthz")
+
+        arguments = ("gateway", "--host", self.settings.gateway_host, "--port", str(port))
+        return Command(
+            name="gateway",
+            argv=(sys.executable, "-c", _MAIN, *arguments),
+            log=self.logs / "gateway.log",
+            env={**os.environ, "COUNTERSIGN_HOME": str(self.home)},
+            ready=ready,
+            stop_s=30,
+        )
+
+    def _choose_gateway_port(self) -> int:
+        wanted = self.settings.gateway_port
+        if wanted == 0 or not is_free(wanted):
+            return self._state.port("gateway", self.home)
+        self._state.ports["gateway"] = wanted
+        return wanted
+
     async def stop(self) -> None:
-        """Stop in order: worker, Temporal, Valkey, PostgreSQL; each killed when it takes too long. Repeatable."""
+        """Stop in order: gateway, worker, Temporal, Valkey, PostgreSQL; each is killed when it takes too long."""
         if self._endpoints is not None:
             (self.home / ENDPOINTS_FILE).unlink(missing_ok=True)
             self._endpoints = None
-        for name in ("worker", "temporal", "valkey", "postgres"):
+        self.gateway = None
+        for name in ("gateway", "worker", "temporal", "valkey", "postgres"):
             if (child := self._children.pop(name, None)) is not None:
                 await child.stop()
         await self._held.aclose()
@@ -210,3 +264,9 @@ class EmbeddedStack:
             if (pid := self._state.pids.get(name)) is not None:
                 end_leftover(name, pid, str(self.home), stop)
         self._state.pids.clear()
+
+
+def _get(url: str) -> None:
+    """Raises `OSError` unless the URL answers with success."""
+    with urlopen(url, timeout=2):  # noqa: S310  a loopback URL of our own making
+        pass

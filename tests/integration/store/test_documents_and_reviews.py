@@ -1,24 +1,21 @@
 """Documents and reviews: stored once, each tenant its own, sealed at rest, erased with their key."""
 
 import asyncio
+import hashlib
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
-from helpers.store import AT, KEY, MARK, NDA, TEXT, VAULT, admitted, dump, learn, status
+from helpers.store import AT, KEY, MARK, NDA, TEXT, VAULT, admitted, dump, learn, new_review, status, uploaded
 
-from countersign.errors import InvalidRequest, NotFound
+from countersign.errors import DocumentError, InvalidRequest, NotFound
 from countersign.memory.profile import ProfileMemory
 from countersign.review.payloads import AnalysisResult, Finding, ReviewKey, Screening, Usage
 from countersign.store.database import Database
 from countersign.store.datakeys import DataKeys
-from countersign.store.documents import DocumentStore
+from countersign.store.documents import CHUNK_BYTES, DocumentStore
 from countersign.store.reviews import ReviewStore
 from countersign.store.vault import VaultError
 from countersign.words import Outcome, RiskBand, Route, Severity, Stage
-
-if TYPE_CHECKING:
-    pass
 
 
 async def test_a_document_is_stored_once_and_read_back(db: Database) -> None:
@@ -64,20 +61,135 @@ async def test_a_sealed_row_moved_to_another_place_does_not_open(db: Database) -
         await store.get("acme", two.document_id)
 
 
-async def test_admission_is_idempotent_and_guards_the_id(db: Database) -> None:
-    store, ref = await admitted(db)
-    await store.admit(KEY, ref, playbook="nda", user_hash="p1:u", at=AT + timedelta(hours=1))
+async def test_a_document_in_chunks_is_whole_again_and_readable_nowhere(db: Database) -> None:
+    store = DocumentStore(db, VAULT)
+    data = MARK.encode() * (3 * CHUNK_BYTES // len(MARK))
+    upload = store.upload("acme", "r-1")
+    for start in range(0, len(data), 100_000):
+        await upload.write(data[start : start + 100_000])
+        assert len(await db.fetch("SELECT FROM document_chunks")) >= upload.size // CHUNK_BYTES - 1
+    assert upload.chunked
+    assert upload.head == data[:CHUNK_BYTES]
+    entered = await ReviewStore(db, VAULT).accept(new_review(), upload, "text/plain")
+    assert (entered.document.size, entered.document.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert await store.get("acme", entered.document.document_id) == data
+    assert MARK.encode().hex() not in await dump(db)
+
+    await db.execute("DELETE FROM document_chunks WHERE position = 2")
+    with pytest.raises(VaultError, match="not whole"):
+        await store.get("acme", entered.document.document_id)
+
+
+async def test_a_chunk_does_not_open_at_another_position(db: Database) -> None:
+    upload = await uploaded(db, bytes(3 * CHUNK_BYTES))
+    entered = await ReviewStore(db, VAULT).accept(new_review(), upload, "text/plain")
+    await db.execute("UPDATE document_chunks SET position = 1 - position + 9 WHERE position < 2")
+    await db.execute("UPDATE document_chunks SET position = position - 9 WHERE position > 2")
+    with pytest.raises(VaultError):
+        await DocumentStore(db, VAULT).get("acme", entered.document.document_id)
+
+
+@pytest.mark.parametrize(("size", "chunks"), [(1, 0), (CHUNK_BYTES, 0), (CHUNK_BYTES + 1, 2), (2 * CHUNK_BYTES, 2)])
+async def test_chunks_are_made_only_of_what_is_larger_than_one(db: Database, size: int, chunks: int) -> None:
+    entered = await ReviewStore(db, VAULT).accept(new_review(), await uploaded(db, bytes(size)), "text/plain")
+    assert len(await db.fetch("SELECT FROM document_chunks")) == chunks
+    assert await DocumentStore(db, VAULT).get("acme", entered.document.document_id) == bytes(size)
+
+
+async def test_an_upload_over_the_limit_ends_there(db: Database) -> None:
+    upload = DocumentStore(db, VAULT).upload("acme", "r-1", max_bytes=CHUNK_BYTES * 2)
+    await upload.write(bytes(CHUNK_BYTES * 2))
+    with pytest.raises(DocumentError, match=r"larger than the limit of 0\.524288 MB"):
+        await upload.write(b"x")
+    assert upload.size == CHUNK_BYTES * 2
+
+
+async def test_what_an_upload_left_behind_is_removed_when_it_is_old(db: Database) -> None:
+    store = DocumentStore(db, VAULT)
+    kept = await uploaded(db, bytes(2 * CHUNK_BYTES))
+    await ReviewStore(db, VAULT).accept(new_review(), kept, "text/plain")
+    for _ in range(2):
+        await uploaded(db, bytes(3 * CHUNK_BYTES))
+    assert (await store.drop_leftovers())[0] == 0
+    old = "UPDATE document_chunks SET created_at = now() - interval '2 hours' WHERE upload_id = $1"
+    [abandoned, slow] = [
+        row["upload_id"]
+        for row in await db.fetch(
+            "SELECT DISTINCT upload_id FROM document_chunks WHERE upload_id NOT IN (SELECT upload_id FROM documents)"
+        )
+    ]
+    await db.execute(old, abandoned)
+    await db.execute(f"{old} AND position = 0", slow)
+    await db.execute(old, await db.pool.fetchval("SELECT upload_id FROM documents"))
+    dropped, since = await store.drop_leftovers()
+    assert dropped == 2, "the chunks of the one that is abandoned; the slow one is still under way"
+    await db.execute("UPDATE document_chunks SET created_at = now() - interval '61 minutes' WHERE upload_id = $1", slow)
+    assert (await store.drop_leftovers(since - timedelta(minutes=2)))[0] == 2
+    assert len(await db.fetch("SELECT FROM document_chunks")) == 2
+
+
+async def test_a_review_is_accepted_once_with_its_document(db: Database) -> None:
+    store = ReviewStore(db, VAULT)
+    sources = [await uploaded(db) for _ in range(8)]
+    entered = await asyncio.gather(*(store.accept(new_review(), source, "application/pdf") for source in sources))
+    assert [one.existing for one in entered].count(False) == 1
+    assert {one.document for one in entered} == {entered[0].document}
+    for table in ("reviews", "documents", "data_keys"):
+        assert len(await db.fetch(f"SELECT FROM {table}")) == 1
+    assert await DocumentStore(db, VAULT).get("acme", entered[0].document.document_id) == NDA
     row = await store.row("r-1")
-    assert (row.submitted_at, row.playbook, row.user_hash, row.stage) == (AT, "nda", "p1:u", Stage.SUBMIT)
+    assert (row.playbook, row.user_hash, row.stage, row.waits_for_its_turn) == ("nda", "p1:u", Stage.SUBMIT, True)
     assert (await store.status("r-1")).stage is Stage.SUBMIT
 
+
+async def test_large_documents_of_one_review_are_accepted_once(db: Database) -> None:
+    store, data = ReviewStore(db, VAULT), MARK.encode() * 20_000
+    sources = await asyncio.gather(*(uploaded(db, data) for _ in range(4)))
+    entered = await asyncio.gather(*(store.accept(new_review(), source, "text/plain") for source in sources))
+    assert [one.existing for one in entered].count(False) == 1
+    assert await DocumentStore(db, VAULT).get("acme", entered[0].document.document_id) == data
+
+
+async def test_a_key_without_a_review_is_used_by_the_next_attempt(db: Database) -> None:
+    """What an attempt leaves behind that died after its first chunk."""
+    await uploaded(db, bytes(2 * CHUNK_BYTES))
+    entered = await ReviewStore(db, VAULT).accept(new_review(), await uploaded(db), "application/pdf")
+    assert not entered.existing
+    assert await DocumentStore(db, VAULT).get("acme", entered.document.document_id) == NDA
+
+
+async def test_an_id_stands_for_one_document_and_one_workflow(db: Database) -> None:
+    store, ref = await admitted(db)
     stranger = KEY.model_copy(update={"workflow_id": "another"})
     other_id = KEY.model_copy(update={"review_id": "r-2"})
-    changed = ref.model_copy(update={"document_id": "doc-2"})
-    for key, document in ((stranger, ref), (other_id, ref), (KEY, changed)):
+    for key, data in ((stranger, NDA), (other_id, NDA), (KEY, b"%PDF another")):
         with pytest.raises(InvalidRequest, match="review_id"):
-            await store.admit(key, document, playbook="nda", user_hash="p1:u", at=AT)
+            await store.accept(new_review(key), await uploaded(db, data, key), "application/pdf")
     assert len(await store.list()) == 1
+    assert await DocumentStore(db, VAULT).get("acme", ref.document_id) == NDA
+    assert len(await db.fetch("SELECT FROM documents")) == 1
+
+    taken = {"document_id": ref.document_id, "user_hash": "p1:u", "run_id": "run-1"}
+    for _ in range(2):
+        held = await store.take(KEY, **taken)
+        assert held is not None
+        assert held.in_flight
+    wrong: dict[str, str]
+    for wrong in ({"run_id": "run-2"}, {"document_id": "doc-2"}, {"user_hash": "p1:other"}):
+        with pytest.raises(InvalidRequest, match="review_id"):
+            await store.take(KEY, **{**taken, **wrong})
+    for key in (stranger, other_id):
+        with pytest.raises(InvalidRequest, match="review_id"):
+            await store.take(key, **taken)
+    unknown = ReviewKey(tenant="acme", review_id="r-3", workflow_id="review-acme-r-3")
+    assert await store.take(unknown, **taken) is None
+
+
+async def test_an_erased_review_is_not_accepted_again(db: Database) -> None:
+    await uploaded(db, bytes(2 * CHUNK_BYTES))
+    await DataKeys(db, VAULT).destroy("acme", "r-1")
+    with pytest.raises(NotFound, match="erased"):
+        await ReviewStore(db, VAULT).accept(new_review(), await uploaded(db), "application/pdf")
 
 
 async def test_only_a_newer_status_wins(db: Database) -> None:

@@ -1,0 +1,30 @@
+"""judge: the sentinel agent's second look at what patterns and scorer did not block. It can only raise the risk."""
+
+from temporalio import activity
+
+from activities.agents import Team, heartbeat, model_errors
+from countersign.agents import sentinel
+from countersign.agents.run import Call
+from countersign.review.steps import JudgeInput, JudgeResult
+
+
+class Judge:
+    """The sentinel agent."""
+
+    def __init__(self, agents: Team) -> None:
+        self._agents = agents
+
+    @activity.defn
+    async def judge(self, given: JudgeInput) -> JudgeResult:
+        """Hear the sentinel agent about instruction and document."""
+        with model_errors():
+            deps = await self._agents.deps(given.admission)
+            judgement = await sentinel.judge(
+                given.ask,
+                deps.document,
+                given.screening,
+                Call(self._agents.sentinel(given.admission), "sentinel", heartbeat),
+                block_above=deps.playbook.block_above,
+            )
+            await self._agents.record(given.admission, judgement.metrics)
+        return JudgeResult(screening=judgement.screening, chars=judgement.chars, metrics=judgement.metrics)

@@ -1,0 +1,261 @@
+"""The door: who may come in now, who waits, and who must ask again later. One atomic question to Redis each.
+
+Redis away is an ordinary state: for as long, this process answers by itself (`model.py`) at a fraction of every limit,
+neither open nor shut, and says so. What Redis lost is there again by itself: leases by their renewal, the room by
+`sync`. Keys carry tenants, review ids and pseudonyms of users, and share one hash tag, so that a cluster keeps them
+together.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from redis.exceptions import RedisError, ResponseError
+
+from countersign.admission.entry import Ask, DoorStanding, Entry, Place, Refused
+from countersign.admission.limits import LimitBook
+from countersign.admission.model import FRESH, SECOND, Bounds, DoorModel, review_of
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+SCRIPT = Path(__file__).with_name("door.lua")
+PREFIX = "{countersign}:door"
+STATE = tuple(
+    f"{PREFIX}:{name}" for name in ("room", "waiting", "flight", "flying", "since", "weights", "held", "pace")
+)
+"""The keys that every question is given; the script says what they hold."""
+ANSWER_S = 0.25
+"""So long Redis may take, connecting included. It answers in well under a millisecond when it is there."""
+PROBE_S = 1.0
+"""How long nobody asks Redis after it failed to answer; then one question tries."""
+TURNS = 3
+"""Turns of the event loop in which an answer that has arrived reaches who asked."""
+CONNECTIONS = 32
+FORGET = 60 * SECOND
+"""How often this process's own door is cleared of what has no effect any more, in microseconds."""
+
+
+def connect(url: str) -> "Redis":
+    """A client as the door needs it: it gives up a hung server at once, and a restarted one gets one new connection."""
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    # No time-out of its own: the door has one for all that a question takes.
+    return Redis.from_url(url, socket_timeout=None, socket_connect_timeout=None, retry=Retry(NoBackoff(), 1))
+
+
+class Door:
+    """Admission's one place of decision, shared by all processes through Redis. Safe to use from concurrent tasks.
+
+    No method raises when Redis is away. `redis` must not decode its responses; the door closes it. `clock` gives the
+    time in microseconds; without one it is Redis's own, which all processes share.
+    """
+
+    def __init__(self, redis: "Redis", limits: LimitBook, clock: Callable[[], int] | None = None) -> None:
+        self._redis = redis
+        self._script = redis.register_script(SCRIPT.read_text(encoding="utf-8"))
+        self._limits = limits
+        self._clock = clock
+        self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._local = DoorModel()
+        self._forget_at = 0
+        self._told_at = 0
+        self._away = False
+        self._probe_at = 0.0
+
+    @property
+    def degraded(self) -> bool:
+        """Whether this process answers by itself, because Redis did not."""
+        return self._away
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def enter(self, ask: Ask) -> Entry:
+        """Ask for a place; a refusal is an answer. What was let in before is let in again, free of charge.
+
+        A refusal for rate counts as a strike against the user, one for a full room or during a cooldown does not.
+        """
+        limits = await self._limits.of(ask.tenant, ask.user_hash)
+        review = review_of(ask.tenant, ask.review_id)
+        keys = (
+            f"{PREFIX}:answer:{review}",
+            f"{PREFIX}:user:{ask.tenant}/{ask.user_hash}",
+            f"{PREFIX}:tenant:{ask.tenant}",
+        )
+        bounds = Bounds.of(limits)
+        reply = await self._ask("enter", ask.tenant, review, bounds, keys, int(ask.running))
+        if reply is not None:
+            return _entry(reply, bounds)
+        local = Bounds.of(limits, limits.local_fraction)
+        return replace(self._alone().enter(self._now(), ask, local), degraded=True)
+
+    async def leave(self, tenant: str, review_id: str) -> None:
+        """Give back the place of a review that `enter` let in (not as `existing`) and that was not accepted after all.
+
+        What it cost of the allowances stays spent, or uploads that fail would be free of limits.
+        """
+        self._local.leave(tenant, review_id)
+        review = review_of(tenant, review_id)
+        await self._ask("leave", tenant, review, None, (f"{PREFIX}:answer:{review}",))
+
+    async def grant(self, tenant: str, review_id: str) -> bool:
+        """Give a waiting review its lease, if tenant and house have one free. One that has it keeps it: True."""
+        limits = await self._limits.tenant(tenant)
+        review = review_of(tenant, review_id)
+        reply = await self._ask("grant", tenant, review, Bounds.of(limits), (f"{PREFIX}:answer:{review}",))
+        if reply is not None:
+            return bool(reply[0])
+        return self._alone().grant(self._now(), tenant, review_id, Bounds.of(limits, limits.local_fraction))
+
+    async def renew(self, tenant: str, review_id: str) -> None:
+        """A running review says that it runs: its lease lasts 15 minutes more, and is made again where it was lost."""
+        review = review_of(tenant, review_id)
+        if await self._ask("renew", tenant, review, None, (f"{PREFIX}:answer:{review}",)) is None:
+            self._alone().renew(self._now(), tenant, review_id)
+
+    async def release(self, tenant: str, review_id: str) -> None:
+        """The machine is done with a review, or it will not run: its lease or place is free. May be repeated."""
+        limits = await self._limits.everyone()
+        # It may have been let in here while Redis was away.
+        self._local.release(self._now(), tenant, review_id, Bounds.of(limits, limits.local_fraction))
+        await self._ask("release", tenant, review_of(tenant, review_id), Bounds.of(limits))
+
+    async def strike(self, tenant: str, user_hash: str, review_id: str, strikes: int) -> None:
+        """Count strikes against a user, once for each review; enough of them within an hour begin a cooldown."""
+        bounds = Bounds.of(await self._limits.of(tenant, user_hash))
+        review = review_of(tenant, review_id)
+        keys = (f"{PREFIX}:struck:{review}", f"{PREFIX}:user:{tenant}/{user_hash}")
+        if await self._ask("strike", tenant, review, bounds, keys, strikes) is None:
+            self._alone().strike(self._now(), tenant, user_hash, review_id, strikes, bounds)
+
+    async def sync(self, waiting: Mapping[str, Sequence[str]], held: Collection[str]) -> None:
+        """Tell the room as Postgres knows it (review ids by tenant), and the tenants whose reviewers are overrun.
+
+        Costs a few microseconds a review: meant for about once a second, not for every look.
+        """
+        weights = {tenant: (await self._limits.tenant(tenant)).weight for tenant in waiting}
+        reviews = [(tenant, review_id) for tenant, ids in waiting.items() for review_id in ids]
+        args: list[str | int] = [len(held), *held, len(weights)]
+        for tenant, weight in weights.items():
+            args += [tenant, repr(weight)]
+        args += [review_of(tenant, review_id) for tenant, review_id in reviews]
+        if await self._run("sync", STATE, args) is None:
+            self._told_at = self._now()
+            self._alone().sync(self._now(), reviews, held, weights)
+
+    async def standing(self) -> DoorStanding:
+        """What is in flight and waiting, and the pace."""
+        limits = await self._limits.everyone()
+        reply = await self._ask("standing", "", "", Bounds.of(limits))
+        if reply is None:
+            local = Bounds.of(limits, limits.local_fraction)
+            return replace(self._alone().standing(self._now(), local), degraded=True)
+        flying, waiting, rate = reply
+        return DoorStanding(in_flight=_counts(flying), waiting=_counts(waiting), rate=float(rate))
+
+    # --- Redis, or not ---
+
+    def _now(self) -> int:
+        return time.time_ns() // 1000 if self._clock is None else self._clock()
+
+    def _alone(self) -> DoorModel:
+        """This process's own door, kept from one absence of Redis to the next so that an allowance is granted once."""
+        now = self._now()
+        if now >= self._told_at + FRESH:  # no dispatcher in this process tells what Postgres shows
+            self._local.lapse(now)
+        if now >= self._forget_at:
+            self._local.forget(now)
+            self._forget_at = now + FORGET
+        return self._local
+
+    async def _ask(  # noqa: PLR0913, PLR0917 - what a question is made of
+        self,
+        question: str,
+        tenant: str,
+        review: str,
+        bounds: Bounds | None,
+        keys: tuple[str, ...] = (),
+        special: int | None = None,
+    ) -> Any:  # what a script returns is checked by who asks
+        args: list[str | int] = [tenant, review, *(bounds.arguments() if bounds else ())]
+        return await self._run(question, STATE + keys, args if special is None else [*args, special])
+
+    async def _run(self, question: str, keys: tuple[str, ...], args: Sequence[str | int]) -> Any:
+        """The script's answer as a list ([] where it has none); None while Redis is away."""
+        loop = asyncio.get_running_loop()
+        probing = self._away
+        if probing:
+            if loop.time() < self._probe_at:
+                return None
+            self._probe_at = loop.time() + PROBE_S
+        async with self._slots:
+            if self._away and not probing:  # while this one stood in line, another waited in vain
+                return None
+            now = "" if self._clock is None else self._clock()
+            try:
+                reply = await _within(ANSWER_S, self._script(keys=keys, args=(question, now, *args)))
+            except (RedisError, OSError, TimeoutError) as error:
+                self._lost(error)
+                return None
+        self._found()
+        return reply if isinstance(reply, list) else [] if reply is None else [reply]
+
+    def _lost(self, error: Exception) -> None:
+        self._probe_at = asyncio.get_running_loop().time() + PROBE_S
+        if not self._away:
+            self._away = True
+            # What a server answers quotes no argument; what a connection says may quote its URL.
+            what = f"{type(error).__name__}: {error}" if isinstance(error, ResponseError) else type(error).__name__
+            _log.warning("Redis does not answer (%s): admission goes on in this process, at a part of the limits", what)
+
+    def _found(self) -> None:
+        if self._away:
+            self._away = False
+            _log.warning("Redis answers again: admission is shared again, at the full limits")
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, or `TimeoutError`. What arrived while this process was too busy to look is in time."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait((task,), timeout=seconds)
+        for _ in range(TURNS):
+            if task.done():
+                return task.result()
+            await asyncio.sleep(0)
+        raise TimeoutError
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+
+
+def _entry(reply: Sequence[Any], bounds: Bounds) -> Entry:
+    place, refused, existing, ahead, estimate_s, retry_after_s, remaining, reset = reply
+    return Entry(
+        place=Place(place.decode()) if place else None,
+        refused=Refused(refused.decode()) if refused else None,
+        existing=bool(existing),
+        ahead=ahead,
+        estimate_s=float(estimate_s),
+        retry_after_s=float(retry_after_s),
+        limit=bounds.user_per_hour,
+        remaining=remaining,
+        reset_s=int(reset) / SECOND,
+    )
+
+
+def _counts(flat: Sequence[bytes]) -> dict[str, int]:
+    return {name.decode(): int(count) for name, count in zip(flat[::2], flat[1::2], strict=True)}

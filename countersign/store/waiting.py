@@ -1,0 +1,200 @@
+"""The waiting room's rows: what waits for its turn, what has had it and is not started, and what occupies people.
+
+The room is those rows of `reviews` that have neither been dispatched nor ended. Every change here may be repeated, and
+made by two dispatchers at once, with the effect of once.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from countersign.errors import NotFound
+from countersign.review.payloads import ReviewRequest
+from countersign.store.database import Database
+from countersign.store.datakeys import DataKeys
+from countersign.store.vault import Vault, context
+from countersign.words import Autonomy, Outcome, Stage
+
+SILENT_AFTER = timedelta(minutes=30)
+"""A review of which nothing was written for so long is not counted as at work: its workflow is gone, or waits."""
+
+Id = tuple[str, str]
+"""Tenant and review id."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A review that waits for its turn. `trusted`: some cell of its playbook may release without a person."""
+
+    tenant: str
+    review_id: str
+    trusted: bool
+
+    @property
+    def id(self) -> Id:
+        return self.tenant, self.review_id
+
+
+@dataclass(frozen=True)
+class Due:
+    """A review whose turn has come and which is not started yet. What is sealed stays so until it is opened.
+
+    `sealed` is None for one whose workflow was started by hand; `run_id` is of the run that holds the review's row.
+    """
+
+    tenant: str
+    review_id: str
+    workflow_id: str
+    run_id: str | None
+    wrapped: bytes | None = field(repr=False)
+    sealed: bytes | None = field(repr=False)
+
+    @property
+    def id(self) -> Id:
+        return self.tenant, self.review_id
+
+
+_TRUSTED = "EXISTS (SELECT FROM cells c WHERE (c.tenant, c.playbook) = (r.tenant, r.playbook) AND c.level <> $1)"
+
+_HEADS = f"""
+SELECT tenant, review_id, trusted FROM (
+    SELECT tenant, review_id, trusted,
+        row_number() OVER (PARTITION BY tenant ORDER BY submitted_at, review_id) AS place
+    FROM (
+        SELECT tenant, review_id, submitted_at, {_TRUSTED} AS trusted FROM reviews r
+        WHERE dispatched_at IS NULL AND outcome IS NULL
+    ) waiting
+    WHERE trusted OR tenant <> ALL($3)
+) heads
+WHERE place <= $2 ORDER BY tenant, place
+"""  # noqa: S608 - made of constants
+
+_BEFORE = """
+SELECT (
+    SELECT count(*) FROM reviews other
+    WHERE other.tenant = mine.tenant AND other.dispatched_at IS NULL AND other.outcome IS NULL
+        AND (other.submitted_at, other.review_id) < (mine.submitted_at, mine.review_id)
+) AS before
+FROM reviews mine WHERE tenant = $1 AND review_id = $2 AND dispatched_at IS NULL AND outcome IS NULL
+"""
+
+_UNSTARTED = """
+SELECT r.tenant, r.review_id, r.workflow_id, r.run_id, k.wrapped, r.request AS sealed
+FROM reviews r LEFT JOIN data_keys k USING (tenant, review_id)
+WHERE r.dispatched_at IS NOT NULL AND r.started_at IS NULL AND r.outcome IS NULL
+ORDER BY r.dispatched_at LIMIT $1
+"""
+
+_AT_WORK = "dispatched_at IS NOT NULL AND outcome IS NULL AND waiting_for IS NULL"
+
+_DEMAND = f"""
+SELECT tenant, count(*) AS reviews FROM (
+    SELECT tenant FROM reviews WHERE waiting_for = 'reviewer'
+    UNION ALL
+    SELECT tenant FROM reviews r WHERE {_AT_WORK} AND updated_at > now() - $2::interval AND NOT {_TRUSTED}
+) demand GROUP BY tenant
+"""  # noqa: S608 - made of constants
+
+_DISPATCH = """
+UPDATE reviews r SET dispatched_at = now(), updated_at = now() FROM unnest($1::text[], $2::text[]) AS due (tenant, id)
+WHERE (r.tenant, r.review_id) = (due.tenant, due.id) AND r.dispatched_at IS NULL AND r.outcome IS NULL
+"""
+
+_STARTED = """
+UPDATE reviews r SET started_at = now() FROM unnest($1::text[], $2::text[]) AS due (tenant, id)
+WHERE (r.tenant, r.review_id) = (due.tenant, due.id) AND r.started_at IS NULL
+"""
+
+_CLOSE = """
+UPDATE reviews SET outcome = $3, stage = $4, ended_at = now(), updated_at = now()
+WHERE tenant = $1 AND review_id = $2 AND outcome IS NULL AND version < 0 AND ($5 OR dispatched_at IS NULL)
+"""
+
+ANY = """
+SELECT EXISTS (SELECT FROM reviews WHERE dispatched_at IS NULL AND outcome IS NULL) AS waiting,
+    EXISTS (
+        SELECT FROM reviews WHERE dispatched_at IS NOT NULL AND started_at IS NULL AND outcome IS NULL
+    ) AS unstarted
+"""
+"""Whether any review waits for its turn, and whether any has had it and is not started."""
+
+
+class WaitingStore:
+    """The waiting room in Postgres: the truth that the door's counts follow."""
+
+    def __init__(self, db: Database, vault: Vault) -> None:
+        self._db = db
+        self._vault = vault
+        self._keys = DataKeys(db, vault)
+
+    async def heads(self, per_tenant: int, held: Collection[str]) -> dict[str, list[Waiting]]:
+        """The first `per_tenant` reviews of each tenant, the longest waiting first; of `held` ones trusted alone."""
+        found: dict[str, list[Waiting]] = {}
+        for row in await self._db.fetch(_HEADS, Autonomy.SUPERVISED, per_tenant, list(held)):
+            found.setdefault(row["tenant"], []).append(Waiting(**dict(row)))
+        return found
+
+    async def ids(self) -> dict[str, list[str]]:
+        """Every review that waits, by tenant, the longest waiting first."""
+        rows = await self._db.fetch(
+            "SELECT tenant, array_agg(review_id ORDER BY submitted_at, review_id) AS ids FROM reviews "
+            "WHERE dispatched_at IS NULL AND outcome IS NULL GROUP BY tenant"
+        )
+        return {row["tenant"]: row["ids"] for row in rows}
+
+    async def before(self, tenant: str, review_id: str) -> int | None:
+        """How many of its tenant's reviews wait longer than this one; None when it does not wait (any more)."""
+        row = await self._db.fetchrow(_BEFORE, tenant, review_id)
+        return None if row is None else row["before"]
+
+    async def dispatched(self, reviews: Collection[Id]) -> None:
+        """Their turn has come."""
+        await self._db.execute(_DISPATCH, *_columns(reviews))
+
+    async def unstarted(self, limit: int) -> tuple[Due, ...]:
+        """Those whose turn has come and that are not started yet, the first dispatched first."""
+        return tuple(Due(**dict(row)) for row in await self._db.fetch(_UNSTARTED, limit))
+
+    def request(self, due: Due) -> ReviewRequest:
+        """What to start its workflow with. Raises `NotFound` when its content was erased."""
+        if due.sealed is None:
+            raise NotFound(f"review {due.review_id}: has no stored request", remedy="Its workflow was started by hand")
+        key = self._keys.unwrap(due.review_id, due.wrapped)
+        opened = self._vault.open(key, due.sealed, context("request", due.tenant, due.review_id))
+        return ReviewRequest.model_validate_json(opened)
+
+    async def started(self, reviews: Collection[Id]) -> None:
+        """Temporal has them."""
+        await self._db.execute(_STARTED, *_columns(reviews))
+
+    async def close(self, tenant: str, review_id: str, outcome: Outcome, *, dispatched: bool = False) -> bool:
+        """End a review of which no stage was written; False when there is none such.
+
+        One whose turn has come is left alone unless `dispatched`.
+        """
+        return await self._db.execute(_CLOSE, tenant, review_id, outcome, Stage.DONE, dispatched) > 0
+
+    async def at_work(self) -> dict[str, int]:
+        """Reviews the machine works on, by tenant, as the projection knows them."""
+        rows = await self._db.fetch(
+            f"SELECT tenant, count(*) AS reviews FROM reviews WHERE {_AT_WORK} "  # noqa: S608 - a constant
+            "AND updated_at > now() - $1::interval GROUP BY tenant",
+            SILENT_AFTER,
+        )
+        return {row["tenant"]: row["reviews"] for row in rows}
+
+    async def demand(self) -> dict[str, int]:
+        """Reviews that occupy a tenant's reviewers: those that wait for one, and those at work that will need one."""
+        rows = await self._db.fetch(_DEMAND, Autonomy.SUPERVISED, SILENT_AFTER)
+        return {row["tenant"]: row["reviews"] for row in rows}
+
+    async def run_id(self, tenant: str, review_id: str) -> str | None:
+        """The run that was admitted as this review; None while none was."""
+        row = await self._db.fetchrow(
+            "SELECT run_id FROM reviews WHERE tenant = $1 AND review_id = $2", tenant, review_id
+        )
+        return row["run_id"] if row else None
+
+
+def _columns(reviews: Collection[Id]) -> tuple[list[str], list[str]]:
+    return [tenant for tenant, _ in reviews], [review_id for _, review_id in reviews]

@@ -1,0 +1,155 @@
+"""keys create, list, rotate and revoke: who may ask over HTTP. A key's text is printed once, when it is made."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from countersign.errors import InvalidRequest
+from countersign.words import Role
+from starters.cli.common import Group, emit, emit_rows, json_option, tenant_filter, with_client
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from countersign.access.keys import KeyBook, KeyInfo, NewKey
+    from starters.client import ReviewClient
+
+T = TypeVar("T")
+
+_SPAN = re.compile(r"(\d{1,5})([smhdw])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@click.group("keys", cls=Group)
+def keys_command() -> None:
+    """Create, list, rotate and revoke API keys. Only a hash of a key is stored: what is lost is replaced, not found."""
+
+
+@keys_command.command("create")
+@click.option("--tenant", required=True, help="The one tenant the key sees anything of.")
+@click.option("--user", metavar="NAME", required=True, help="Whose key it is; stored sealed.")
+@click.option(
+    "--role",
+    "roles",
+    required=True,
+    multiple=True,
+    type=click.Choice([role.value for role in Role]),
+    help="Repeatable.",
+)
+@click.option("--label", default="", help="To tell keys apart by, for example what uses it; without names.")
+@click.option("--expires", metavar="SPAN", help="How long it works, for example 90d.  [default: until revoked]")
+@json_option
+def create(  # noqa: PLR0913 - one parameter an option
+    *, tenant: str, user: str, roles: tuple[str, ...], label: str, expires: str | None, as_json: bool
+) -> None:
+    """Make a key and print it, this once."""
+    expires_at = None if expires is None else datetime.now(UTC) + parse_span("--expires", expires)
+
+    async def make(client: "ReviewClient") -> "NewKey":
+        services = await client.services()
+        # A gateway wants a key before it listens to the world, so this may be a new database's first command.
+        if await services.db.pending():
+            await services.db.migrate()
+        return await services.keys.create(tenant, user, [Role(role) for role in roles], label, expires_at)
+
+    new = with_client(make)
+    if as_json:
+        emit({"key_id": new.key_id, "key": new.secret_text, "expires_at": expires_at})
+    else:
+        _print_key(new)
+
+
+@keys_command.command("list")
+@tenant_filter
+@click.option("--user", metavar="NAME", help="Only this person's.  [default: everyone's]")
+@json_option
+def list_keys(tenant: str | None, user: str | None, as_json: bool) -> None:
+    """List keys, the ended ones too. People are shown as pseudonyms; `--user` finds the keys of one by name."""
+    rows = _with_keys(lambda keys: keys.list(tenant, user))
+    if as_json:
+        emit_rows(rows)
+    else:
+        from starters.cli.render import show
+
+        show(_table(rows))
+
+
+@keys_command.command("rotate")
+@click.argument("key_id", metavar="KEY_ID")
+@click.option("--overlap", metavar="SPAN", default="24h", show_default=True, help="How long the old key works on.")
+@json_option
+def rotate(key_id: str, overlap: str, as_json: bool) -> None:
+    """Replace a key by a new one of the same person, roles, label and lifetime, and print it, this once."""
+    old, span = _id_of(key_id), parse_span("--overlap", overlap)
+    new = _with_keys(lambda keys: keys.rotate(old, span.total_seconds()))
+    if as_json:
+        emit({"key_id": new.key_id, "key": new.secret_text, "replaces": old, "overlap_s": span.total_seconds()})
+    else:
+        _print_key(new)
+        click.echo(f"Key {old} works for another {overlap.strip()}.", err=True)
+
+
+@keys_command.command("revoke")
+@click.argument("key_id", metavar="KEY_ID")
+@json_option
+def revoke(key_id: str, as_json: bool) -> None:
+    """End a key. A running gateway refuses it within 5 seconds. The whole text of a leaked key will do as KEY_ID."""
+    ended = _id_of(key_id)
+    _with_keys(lambda keys: keys.revoke(ended))
+    if as_json:
+        emit({"key_id": ended, "state": "revoked"})
+    else:
+        click.echo(f"{ended}: revoked")
+
+
+def parse_span(option: str, text: str) -> timedelta:
+    """A length of time: 30m, 24h, 90d, 12w. Raises InvalidRequest that names the option."""
+    span = _SPAN.fullmatch(text.strip())
+    if span is None:
+        raise InvalidRequest(f"{option}: {text[:40]!r} is no length of time", remedy="Write for example 24h or 90d")
+    return timedelta(**{_UNITS[span[2]]: int(span[1])})
+
+
+def _with_keys(work: "Callable[[KeyBook], Awaitable[T]]") -> T:
+    async def run(client: "ReviewClient") -> T:
+        return await work((await client.services()).keys)
+
+    return with_client(run)
+
+
+def _id_of(given: str) -> str:
+    """The key id in an id or in a whole key, whose secret part goes no further."""
+    return given.strip().removeprefix("cs_").partition("_")[0]
+
+
+def _print_key(new: "NewKey") -> None:
+    """The key alone on stdout, for a pipe into a secret store; what to know about it on stderr."""
+    click.echo(new.secret_text)
+    click.echo(f"Key {new.key_id}, shown this once: keep it now. Send it as 'Authorization: Bearer KEY'.", err=True)
+
+
+def _table(rows: "Sequence[KeyInfo]") -> "RenderableType":
+    from rich.text import Text
+
+    from starters.cli.render import cell, moment, shortened, table_of
+
+    if not rows:
+        return Text("No keys. Make one with 'countersign keys create'.")
+    table = table_of("key", "tenant", "who", "roles", "label", "state", "created", "ends", "last used")
+    for row in rows:
+        ends = min((end for end in (row.expires_at, row.revoked_at) if end is not None), default=None)
+        table.add_row(
+            cell(row.key_id),
+            cell(row.tenant),
+            cell(shortened(row.user_hash, 16)),
+            cell(" ".join(row.roles)),
+            cell(row.label),
+            cell(row.state, "green" if row.state == "active" else "dim"),
+            cell(moment(row.created_at)),
+            cell(moment(ends)),
+            cell(row.last_used_on),
+        )
+    return table

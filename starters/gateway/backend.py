@@ -1,0 +1,168 @@
+"""What stands behind the gateway: servers that are connected to when they are there, and looked after while it runs.
+
+None of them being away, at the start or later, ends the process. Taking a review in needs Postgres alone.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from countersign.access.authenticator import Authenticator
+from countersign.access.permissions import Action, allowed, sees_only_own
+from countersign.access.principal import Principal
+from countersign.errors import CountersignError, NotFound, ServiceUnavailable
+from countersign.settings import Settings
+from countersign.store.reviews import ReviewRow
+from starters.client import ReviewClient, Standing
+from starters.gateway.bodies import Memory
+from starters.gateway.metrics import Metrics
+
+if TYPE_CHECKING:
+    from countersign.services import Services
+
+SERVERS = ("postgres", "redis", "temporal")
+PATIENCE_S = 3.0
+"""How long a request waits for a first connection to Postgres."""
+LOOK_EVERY_S = 1.0
+LOOK_S = 2.0
+"""How often the servers are asked whether they are there, and how long each may take."""
+QUERIES = 16
+"""Workflows asked at once where they stand; beyond, the stored projection answers: polling is no load on workers."""
+
+_REVIEW_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+_log = logging.getLogger("countersign.gateway")
+
+
+class Backend:
+    """One gateway process's handles. Made by `open`."""
+
+    def __init__(self, settings: Settings, client: ReviewClient, metrics: Metrics) -> None:
+        self.settings = settings
+        self.client = client
+        self.metrics = metrics
+        self.incoming = Memory()
+        self.outgoing = Memory()
+        self.closing = asyncio.Event()
+        """Set when the process is to end: streams end themselves."""
+        self.up: dict[str, bool] = dict.fromkeys(SERVERS, False)
+        """Which servers answered last time."""
+        self._services: Services | None = None
+        self._opening: asyncio.Task[Services] | None = None
+        self._authenticator: Authenticator | None = None
+        self._queries = asyncio.Semaphore(QUERIES)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, metrics: Metrics) -> AsyncIterator["Backend"]:
+        """Handles for as long as the block lasts; connects in the background."""
+        async with ReviewClient.open(settings) as client:
+            backend = cls(settings, client, metrics)
+            await backend.look()
+            watching = asyncio.create_task(backend._watch(), name="watch servers")
+            try:
+                yield backend
+            finally:
+                watching.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watching
+
+    # --- servers ---
+
+    async def services(self) -> "Services":
+        """Stores and intake. Raises `ServiceUnavailable` when Postgres does not answer soon."""
+        if self._services is not None:
+            return self._services
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self.client.services())
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                # Shielded: a request that is given up must not take the connection from the others who wait for it.
+                self._services = await asyncio.shield(self._opening)
+        except TimeoutError:
+            raise ServiceUnavailable("PostgreSQL does not answer yet") from None
+        return self._services
+
+    async def look(self) -> None:
+        """Ask every server whether it is there."""
+        found = await asyncio.gather(*(self._answers(server) for server in SERVERS))
+        for server, up in zip(SERVERS, found, strict=True):
+            if up != self.up[server]:
+                _log.log(logging.INFO if up else logging.WARNING, "%s %s", server, "answers" if up else "is away")
+            self.up[server] = up
+            self.metrics.up.labels(server).set(up)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await self.look()
+
+    async def _answers(self, server: str) -> bool:
+        from redis.exceptions import RedisError
+        from temporalio.service import RPCError
+
+        try:
+            async with asyncio.timeout(LOOK_S):
+                if server == "postgres":
+                    await (await self.services()).db.ping()
+                elif server == "redis":
+                    await (await self.services()).redis.ping()
+                else:
+                    return await (await self.client.temporal()).service_client.check_health()
+        except (TimeoutError, OSError, CountersignError, RedisError, RPCError):
+            return False
+        return True
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """What is away though reviews are still taken in."""
+        door_alone = self._services is not None and self._services.door.degraded
+        return tuple(
+            server for server in ("redis", "temporal") if not self.up[server] or (server == "redis" and door_alone)
+        )
+
+    # --- people ---
+
+    async def authenticate(self, authorization: str | None) -> Principal:
+        """Who asks. Raises `Unauthenticated`, `Forbidden` and `ServiceUnavailable`."""
+        if self._authenticator is None:
+            self._authenticator = (await self.services()).authenticator
+        return await self._authenticator.authenticate(authorization)
+
+    # --- reviews ---
+
+    async def row(self, who: Principal, review_id: str, action: Action) -> ReviewRow:
+        """The review's row, if `who` may do `action` to it.
+
+        Raises `NotFound`, in the same words whether there is none or it is somebody else's.
+        """
+        if _REVIEW_ID.fullmatch(review_id):
+            try:
+                row = await (await self.services()).reviews.row(review_id, tenant=who.tenant)
+            except NotFound:
+                raise no_such_review() from None
+            if row.review_id == review_id and (row.user_hash == who.user_hash or not sees_only_own(who, action)):
+                return row
+        raise no_such_review()
+
+    async def standing(self, row: ReviewRow) -> Standing:
+        """Where a review stands: asked of its workflow while it runs, else, or when that has no answer, as stored."""
+        if row.outcome is None and self.up["temporal"] and not self._queries.locked():
+            async with self._queries:
+                with contextlib.suppress(ServiceUnavailable):
+                    return await self.client.status(row.tenant, row.review_id)
+        status = await (await self.services()).reviews.status(row.review_id, tenant=row.tenant)
+        return Standing(status, live=row.outcome is not None)
+
+    @staticmethod
+    def knows_why(who: Principal) -> bool:
+        """Whether a person may see which signals fired. Who only asks for reviews may be trying the sentinel out."""
+        return allowed(who, Action.READ_TRAIL)
+
+
+def no_such_review() -> NotFound:
+    """What is said of a review that is not there, and of one that is not the asker's to see."""
+    return NotFound("there is no such review", remedy="GET /v1/reviews lists those you may see")

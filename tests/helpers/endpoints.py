@@ -1,0 +1,46 @@
+"""Every endpoint of the gateway, and what it answers to whom. A new endpoint needs a row here, or a test fails."""
+
+from dataclasses import dataclass
+
+WHO = ("nobody", "owner", "requester", "reviewer", "auditor", "operator", "admin", "rival")
+"""Who asks about a review of tenant `acme`: without a key; the requester who submitted it; another one; one person of
+each other role; and someone of another tenant with every role."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint. `answers` has a column for each of `WHO`; `body` is JSON that it takes."""
+
+    method: str
+    path: str
+    answers: tuple[int, ...]
+    body: dict[str, object] | None = None
+
+    def expected(self, who: str) -> int:
+        """The status that `who` gets; 200 stands for whatever the endpoint does when it may."""
+        return self.answers[WHO.index(who)]
+
+
+CONTRACT: dict[str, object] = {"text": "1. Term"}
+DECISION: dict[str, object] = {"verdict": "approve"}
+ANSWER: dict[str, object] = {"text": "yes"}
+
+ENDPOINTS = (
+    #                                                         nobody owner requ rev  aud  oper admin rival
+    Endpoint("POST", "/v1/reviews",                             (401, 202, 202, 403, 403, 403, 202, 202), CONTRACT),
+    Endpoint("GET", "/v1/reviews",                              (401, 200, 200, 200, 200, 200, 200, 200)),
+    Endpoint("GET", "/v1/queue",                                (401, 403, 403, 200, 200, 200, 200, 200)),
+    Endpoint("GET", "/v1/reviews/{review_id}",                  (401, 200, 404, 200, 200, 403, 200, 404)),
+    Endpoint("GET", "/v1/reviews/{review_id}/document",         (401, 200, 404, 200, 200, 403, 200, 404)),
+    Endpoint("GET", "/v1/reviews/{review_id}/trail",            (401, 403, 403, 200, 200, 403, 200, 404)),
+    Endpoint("GET", "/v1/reviews/{review_id}/events",           (401, 200, 404, 200, 200, 403, 200, 404)),
+    Endpoint("POST", "/v1/reviews/{review_id}/claim",           (401, 403, 403, 200, 403, 403, 200, 404), {}),
+    Endpoint("POST", "/v1/reviews/{review_id}/decision",        (401, 403, 403, 200, 403, 403, 200, 404), DECISION),
+    Endpoint("POST", "/v1/reviews/{review_id}/answer",          (401, 200, 404, 403, 403, 403, 200, 404), ANSWER),
+    Endpoint("GET", "/metrics",                                 (401, 403, 403, 403, 200, 200, 200, 200)),
+    Endpoint("GET", "/healthz",                                 (200, 200, 200, 200, 200, 200, 200, 200)),
+    Endpoint("GET", "/readyz",                                  (200, 200, 200, 200, 200, 200, 200, 200)),
+    Endpoint("GET", "/openapi.json",                            (200, 200, 200, 200, 200, 200, 200, 200)),
+)  # fmt: skip
+ROWS = {"owner": 1, "requester": 0, "rival": 0}
+"""How many of acme's one review a list shows; to everybody else who may list, all of it."""

