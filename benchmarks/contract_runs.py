@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil  # comes with the extra `embedded`
 
 from benchmarks.contract_cases import NDA_PLAYBOOK, SOURCES, Case
+from benchmarks.open_gate import open_gate
 from countersign.document.model import DocumentText
 from countersign.errors import CountersignError, ServiceUnavailable
 from countersign.review.payloads import Finding, ReviewRequest, ReviewStatus
@@ -113,6 +114,7 @@ async def run_all(cases: Sequence[Case], home: Path, at_once: int) -> Run:
     began = time.monotonic()
     settings = Settings(home=home)
     async with EmbeddedStack(home, settings) as stack, ReviewClient.open(settings) as client:
+        await open_gate(client)
         await stack.run_worker()
         await _warm_up(client)
         startup_s = time.monotonic() - began

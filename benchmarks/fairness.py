@@ -4,8 +4,8 @@
 
 On an embedded stack of its own with one worker. First a light tenant alone, one review every few seconds; then the
 same while another tenant keeps a backlog of many times as much; then five demanding tenants at once, one of them with
-90 % of what all submit. `wait` runs from acceptance to dispatch (its turn has come), `turnaround` to the outcome: the
-first is what the front gate decides, the second also what a busy machine costs everybody.
+90 % of what all submit. `wait` runs from acceptance to dispatch (its turn has come), `turnaround` until it waits for a
+person: the first is what the front gate decides, the second also what a busy machine costs everybody.
 
 Exit codes: 0 measured; 2 wrong arguments; 5 the servers do not come up.
 """
@@ -22,11 +22,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.contract_runs import forget_other_servers
-from benchmarks.spike import PLAYBOOK, jain, playbooks, quantile
+from benchmarks.spike import PLAYBOOK, jain, quantile
 from countersign.errors import CountersignError, ServiceUnavailable
 from countersign.review.payloads import ReviewRequest
 from countersign.settings import ROOT, Settings
-from countersign.words import Autonomy
 from starters.client import ReviewClient
 from workers.embedded import EmbeddedStack
 
@@ -78,12 +77,13 @@ async def submit(client: ReviewClient, tenant: str, count: int) -> list[str]:
 
 
 async def ended(client: ReviewClient, tenant: str, count: int) -> None:
-    """Return once `count` reviews of the tenant have their outcome."""
+    """Return once `count` reviews of the tenant wait for a person or have ended."""
     db = (await client.services()).db
     async with asyncio.timeout(1800):
         while True:
             row = await db.fetchrow(
-                "SELECT count(*) AS n FROM reviews WHERE tenant = $1 AND outcome IS NOT NULL", tenant
+                "SELECT count(*) AS n FROM reviews WHERE tenant = $1 AND coalesce(outcome, waiting_for) IS NOT NULL",
+                tenant,
             )
             if row is not None and row["n"] >= count:
                 return
@@ -98,7 +98,8 @@ async def light_load(client: ReviewClient, tenant: str, count: int) -> Waits:
     await ended(client, tenant, count)
     rows = await (await client.services()).db.fetch(
         "SELECT extract(epoch FROM dispatched_at - submitted_at)::float8 AS wait, "
-        "extract(epoch FROM ended_at - submitted_at)::float8 AS turnaround FROM reviews WHERE tenant = $1",
+        "extract(epoch FROM t.created_at - submitted_at)::float8 AS turnaround "
+        "FROM reviews r JOIN audit_trails t USING (workflow_id) WHERE r.tenant = $1 AND t.event = 'waiting'",
         tenant,
     )
     wait, turnaround = (sorted(row[name] for row in rows) for name in ("wait", "turnaround"))
@@ -128,23 +129,18 @@ async def measure(light: int, demanding: int) -> Figures:
     """All three phases on one stack."""
     with tempfile.TemporaryDirectory(prefix="countersign-fair-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        (folder / "playbooks").mkdir()
-        settings = Settings(home=folder / "home", playbooks=playbooks(folder / "playbooks"))
+        settings = Settings(home=folder / "home")
         async with EmbeddedStack(settings.state, settings) as stack, ReviewClient.open(settings) as client:
             await stack.run_worker()
             services = await client.services()
             await services.limits.change(
                 "",
-                {"user_per_hour": 1_000_000, "tenant_per_hour": 1_000_000, "room": 10_000},
+                {"user_per_hour": 1_000_000, "tenant_per_hour": 1_000_000, "room": 10_000, "attention": 1_000_000},
                 by_hash="benchmark",
                 reason="fairness",
             )
             others = [f"demanding-{number}" for number in range(4)]
             flood = "flood"
-            for tenant in ("warm", LIGHT, f"{LIGHT}-crowded", HEAVY, flood, *others):
-                await services.profile.grant(
-                    tenant, PLAYBOOK, "nda", Autonomy.AUTONOMOUS, by_hash="benchmark", reason="fairness"
-                )
             await submit(client, "warm", 20)
             await ended(client, "warm", 20)
             alone = await light_load(client, LIGHT, light)

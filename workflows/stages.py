@@ -91,7 +91,7 @@ class Stages:
         self._record.done("read", pages=read.pages, chars=read.chars, sections=read.sections)
 
     async def _screen(self) -> None:
-        """The sentinel's verdict and what it leaves. Raises `Ended` on a block; without a verdict a person must look."""
+        """The sentinel's verdict. Raises `Ended` when it is a block; without a verdict a person must look."""
         self._record.enter(Stage.SCREEN)
         try:
             screening = await workflow.execute_activity_method(
@@ -137,12 +137,13 @@ class Stages:
     def _leave(self, left: Capability) -> None:
         """What the review has to do without from now on, for the reviewer to see."""
         self._left = left
-        self._record.progress.degrade(*(f"{what} withheld" for what in left.withheld))
+        self._record.progress.degrade(*(f"{what} (withheld)" for what in left.withheld))
 
     def _screened(self, event: str, **facts: Any) -> None:
         """A row on the verdict, or the want of one, and on what it takes away."""
-        withheld = {"withheld": list(self._left.withheld)} if self._left.withheld else {}
-        self._record.done(event, **facts, **withheld)
+        if self._left.withheld:
+            facts["withheld"] = list(self._left.withheld)
+        self._record.done(event, **facts)
 
     def _stop_if_blocked(self, screening: Screening) -> None:
         if self._left.blocked:
@@ -161,10 +162,11 @@ class Stages:
             self._record.soften(error, "intent")
             self._record.done("not_understood", reason=failure_of(error).type)
             return Intent()
+        intent = self._left.plain(result.intent)
         self._record.progress.spent(result.metrics)
-        self._record.progress.update(intent=result.intent, contract_type=result.intent.contract_type)
-        self._record.done("understood", contract_type=result.intent.contract_type, task=result.intent.task)
-        return result.intent
+        self._record.progress.update(intent=intent, contract_type=intent.contract_type)
+        self._record.done("understood", contract_type=intent.contract_type, task=intent.task)
+        return intent
 
     async def _recall(self, intent: Intent) -> Recall:
         self._record.enter(Stage.RECALL)

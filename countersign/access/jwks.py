@@ -89,6 +89,7 @@ def usable_keys(document: Mapping[str, Any]) -> Keys:
                     keys[data["kid"], algorithm] = jwt.PyJWK(data, algorithm)
                 except jwt.PyJWTError:
                     logger.warning("a key of the OIDC issuer cannot be read and is left out")
+                    break
     if not keys:
         raise UnusableKeys("holds no key that can verify a token")
     return keys

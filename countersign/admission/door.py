@@ -34,12 +34,15 @@ STATE = tuple(
 )
 """The keys that every question is given; the script says what they hold."""
 ANSWER_S = 0.25
-"""So long Redis may take, connecting included. It answers in well under a millisecond when it is there."""
+"""So long Redis may be silent, connecting included. It answers in well under a millisecond when it is there."""
+ROUNDS = 4
+"""A question is given this many times as long while others are answered: then this process is busy, not Redis."""
 PROBE_S = 1.0
 """How long nobody asks Redis after it failed to answer; then one question tries."""
 TURNS = 3
 """Turns of the event loop in which an answer that has arrived reaches who asked."""
-CONNECTIONS = 32
+CONNECTIONS = 8
+"""Questions that one process has out at once. More would not be answered sooner, and connecting costs time."""
 FORGET = 60 * SECOND
 """How often this process's own door is cleared of what has no effect any more, in microseconds."""
 
@@ -72,6 +75,7 @@ class Door:
         self._told_at = 0
         self._away = False
         self._probe_at = 0.0
+        self._heard_at = 0.0
 
     @property
     def degraded(self) -> bool:
@@ -205,12 +209,32 @@ class Door:
                 return None
             now = "" if self._clock is None else self._clock()
             try:
-                reply = await _within(ANSWER_S, self._script(keys=keys, args=(question, now, *args)))
+                reply = await self._in_time(self._script(keys=keys, args=(question, now, *args)))
             except (RedisError, OSError, TimeoutError) as error:
                 self._lost(error)
                 return None
-        self._found()
+        self._found(loop.time())
         return reply if isinstance(reply, list) else [] if reply is None else [reply]
+
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, or `TimeoutError`. What arrived while this process was too busy to look is in time."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.create_task(work)
+        try:
+            for _ in range(ROUNDS):
+                asked = loop.time()
+                await asyncio.wait((task,), timeout=ANSWER_S)
+                for _ in range(TURNS):
+                    if task.done():
+                        return task.result()
+                    await asyncio.sleep(0)
+                if self._heard_at < asked:
+                    break
+            raise TimeoutError
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
 
     def _lost(self, error: Exception) -> None:
         self._probe_at = asyncio.get_running_loop().time() + PROBE_S
@@ -220,26 +244,11 @@ class Door:
             what = f"{type(error).__name__}: {error}" if isinstance(error, ResponseError) else type(error).__name__
             _log.warning("Redis does not answer (%s): admission goes on in this process, at a part of the limits", what)
 
-    def _found(self) -> None:
+    def _found(self, at: float) -> None:
+        self._heard_at = at
         if self._away:
             self._away = False
             _log.warning("Redis answers again: admission is shared again, at the full limits")
-
-
-async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, or `TimeoutError`. What arrived while this process was too busy to look is in time."""
-    task = asyncio.create_task(work)
-    try:
-        await asyncio.wait((task,), timeout=seconds)
-        for _ in range(TURNS):
-            if task.done():
-                return task.result()
-            await asyncio.sleep(0)
-        raise TimeoutError
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
 
 
 def _entry(reply: Sequence[Any], bounds: Bounds) -> Entry:

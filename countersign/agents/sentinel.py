@@ -218,7 +218,7 @@ def prompt(exhibit: Exhibit) -> str:
 def raised(screening: Screening, report: Report, exhibit: Exhibit, *, block_above: float) -> Screening:
     """The screening with the agent's verdict in it: the graver of the two in risk and in band.
 
-    The graver reading of its own risk and verdict counts. Where nothing of what it quotes stands in what it was shown, it
+    The graver reading of its own risk and verdict counts. Where nothing that it quotes stands in what it was shown, it
     cannot block: then the review is held for a person, and a signal without offsets says why.
     """
     risk = round(report.risk if report.verdict is Opinion.HARMLESS else max(report.risk, ELEVATED_FROM), 4)
@@ -231,7 +231,7 @@ def raised(screening: Screening, report: Report, exhibit: Exhibit, *, block_abov
         signals = (
             Signal(
                 name="agent_unsupported",
-                channel=Channel.DOCUMENT,
+                channel=report.passages[0].channel if report.passages else Channel.DOCUMENT,
                 score=risk,
                 explanation="The sentinel agent is suspicious, but quotes nothing that stands in the text.",
             ),

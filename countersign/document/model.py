@@ -38,7 +38,9 @@ class DocumentText(BaseModel):
     pages: tuple[Page, ...]
     sections: tuple[Section, ...] = ()
     hidden: tuple[tuple[int, int], ...] = ()
-    """Stretches that a reader of the original could not see (white, tiny, off-page, zero-width, HTML comments)."""
+    """Stretches that a reader of the original could not see (see `sight`; zero-width characters, HTML comments)."""
+    unread: tuple[str, ...] = ()
+    """What a PDF carries beside its pages and was neither read nor run, as "embedded files: 2"."""
 
     def page_of(self, offset: int) -> int:
         """The number of the page that holds the character at `offset`."""

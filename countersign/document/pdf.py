@@ -1,65 +1,81 @@
-"""The text layer of a PDF, page by page, and which of it nobody can see on the page."""
+"""The text of a PDF as its pages show it, page by page, and which of it nobody can see there.
 
-import ctypes
+Text is what the pages draw, filled-in forms and comments that stand on the page included. What is not drawn (comments
+to be opened, hidden fields, metadata, embedded files, replacement text) is not read, so it never reaches a model; the
+last page of the text does not say that it exists, `DocumentText.unread` does. Nothing is run or fetched.
+"""
+
 import threading
-from typing import Final, NamedTuple, TypeAlias
+from collections import Counter
+from collections.abc import Iterable, Set
+from itertools import groupby, repeat
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import pypdfium2 as pdfium
 from pypdfium2 import raw
 
 from countersign.document.model import Page
+from countersign.document.pdfium import (
+    Handle,
+    char_code,
+    char_owner,
+    char_unmapped,
+    drop_replacements,
+    handle_of,
+    survey,
+)
 from countersign.document.plain import MAX_CHARS, merge, normalise
+from countersign.document.sight import unseen
 from countersign.errors import DocumentError
 
 MAX_PAGES: Final = 2_000
-TINY_POINTS: Final = 1.5
-"""Characters whose box is smaller than this in both directions cannot be read on paper."""
-_WHITE: Final = 250
-_OCR_COVER: Final = 0.5
-"""An image over more than this share of the page makes invisible text the layer that scanning software adds."""
-_MAX_COVERS: Final = 200
-_HIDDEN_MODES: Final = frozenset({raw.FPDF_TEXTRENDERMODE_INVISIBLE, raw.FPDF_TEXTRENDERMODE_CLIP})
+MAX_PAGE_CHARS: Final = 200_000
+"""Most characters of a page. A dense page of a contract has 8,000."""
+MAX_ANNOTATIONS: Final = 5_000
+"""Most comments, links and form fields of a page."""
 _REMEDY: Final = "Give the PDF as its author saved it, or its text"
+_PRINT: Final = "Print it to a new PDF and give that"
 
 _LOCK: Final = threading.Lock()
 """PDFium keeps global state: one thread at a time, per process."""
 
-Box: TypeAlias = tuple[float, float, float, float]
-"""Left, bottom, right, top in points of the page."""
+_LINE_HYPHEN: Final = "\x02"
+"""PDFium's code for a hyphen at a line's end."""
+_PRIVATE_USE: Final = range(0xE000, 0xF900)
+_NO_WORDS: Final = frozenset({raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP})
+_UNSHOWN: Final = raw.FPDF_ANNOT_FLAG_HIDDEN | raw.FPDF_ANNOT_FLAG_NOVIEW
+
+_FILES: Final = "embedded files"
+
 Span: TypeAlias = tuple[int, int]
 
 
-class _Cover(NamedTuple):
-    """Something painted on the page that makes white text visible."""
+class PdfText(NamedTuple):
+    """What reading a PDF gives: see `DocumentText`."""
 
-    box: Box
-    image: bool
-
-
-class _Sheet(NamedTuple):
-    """What judging a page's characters needs. The handles live as long as the page is open."""
-
-    text_page: object
-    box: Box
-    covers: tuple[_Cover, ...]
-    scanned: bool
+    text: str
+    pages: tuple[Page, ...]
+    hidden: tuple[Span, ...]
+    unread: tuple[str, ...]
 
 
-def read_pdf(data: bytes) -> tuple[str, tuple[Page, ...], tuple[Span, ...]]:
-    """Text, pages and hidden stretches of a PDF.
+def read_pdf(data: bytes) -> PdfText:
+    """Text, pages and hidden stretches of a PDF, and what it carries beside its pages.
 
-    Hidden means: drawn invisibly (unless under a scan, whose text layer always is), white with nothing dark painted
-    there, smaller than `TINY_POINTS`, or outside the page. Text covered by later images or drawn in other faint colours
-    is not noticed, nor is white text over an embedded form. Time grows with the number of characters, which is bounded
-    by `MAX_CHARS`.
+    Hidden means: a reader of the page does not see it (see `sight`), except under a scan, whose text layer never is
+    seen. Not noticed: fonts whose glyphs look like other characters than they say, and text on a scan's text layer that
+    differs from the words in the picture. Time grows with the number of characters, which is bounded, and with the size of pictures.
 
     Raises:
-        DocumentError: the file is encrypted, corrupt, has no pages, too many pages, or no text layer.
+        DocumentError: the file is encrypted, corrupt, also a ZIP archive, a form without pages of its own, or has no
+            pages, no text layer, or too many pages, characters or annotations.
     """
+    if _is_archive(data):
+        raise DocumentError("the file is a PDF and a ZIP archive at once", remedy=_PRINT)
     with _LOCK:
         document = _open(data)
         try:
-            texts, pages, hidden = _read_pages(document)
+            texts, pages, hidden, unread = _read_pages(document)
         except pdfium.PdfiumError as error:
             raise DocumentError("the PDF is corrupt: a page of it cannot be opened", remedy=_REMEDY) from error
         finally:
@@ -70,10 +86,16 @@ def read_pdf(data: bytes) -> tuple[str, tuple[Page, ...], tuple[Span, ...]]:
             f"the PDF is a scan: none of its {len(pages)} pages has a text layer, and OCR is not there yet",
             remedy="Run it through text recognition (OCR) software first, or give its text",
         )
-    return text, pages, hidden
+    return PdfText(text, pages, hidden, unread)
 
 
-def _open(data: bytes) -> pdfium.PdfDocument:
+def _is_archive(data: bytes) -> bool:
+    """Whether the file ends as a ZIP archive does: unpackers read from the end and would find other contents."""
+    at = data.rfind(b"PK\x05\x06", max(len(data) - 65_557, 0))
+    return at >= 0 and len(data) - at >= 22 and at + 22 + int.from_bytes(data[at + 20 : at + 22], "little") == len(data)
+
+
+def _open(data: bytes) -> Any:
     try:
         document = pdfium.PdfDocument(data)
     except pdfium.PdfiumError as error:
@@ -83,155 +105,170 @@ def _open(data: bytes) -> pdfium.PdfDocument:
         if code == raw.FPDF_ERR_SECURITY:
             raise DocumentError("the PDF is encrypted by a scheme that is not known here", remedy=_REMEDY) from None
         raise DocumentError("the PDF is corrupt and cannot be opened", remedy=_REMEDY) from None
+    try:
+        _check(document)
+    except DocumentError:
+        document.close()
+        raise
+    return document
+
+
+def _check(document: Any) -> None:
     count = len(document)
-    if 0 < count <= MAX_PAGES:
-        return document
-    document.close()
-    if count == 0:
+    if count <= 0:
         raise DocumentError("the PDF has no pages", remedy=_REMEDY)
-    raise DocumentError(f"the PDF has {count:,} pages, more than {MAX_PAGES:,}", remedy="Split the document")
+    if count > MAX_PAGES:
+        raise DocumentError(f"the PDF has {count:,} pages, more than {MAX_PAGES:,}", remedy="Split the document")
+    if raw.FPDF_GetFormType(document) == raw.FORMTYPE_XFA_FULL:
+        raise DocumentError("the PDF is an XFA form, whose pages are made by a program inside it", remedy=_PRINT)
 
 
-def _read_pages(document: pdfium.PdfDocument) -> tuple[list[str], tuple[Page, ...], tuple[Span, ...]]:
+def _read_pages(document: Any) -> tuple[list[str], tuple[Page, ...], tuple[Span, ...], tuple[str, ...]]:
     texts: list[str] = []
     pages: list[Page] = []
     hidden: list[Span] = []
+    aside: Counter[str] = Counter()
     position = 0
     count = len(document)
     for index in range(count):
-        text, spans = _read_page(document, index, MAX_CHARS - position)
+        text, spans = _read_page(document, index, MAX_CHARS - position, aside)
         hidden += [(position + start, position + end) for start, end in spans]
         end = position + len(text) + (index < count - 1)
         pages.append(Page(number=index + 1, start=position, end=end))
         texts.append(text)
         position = end
-    return texts, tuple(pages), tuple(hidden)
+    aside[_FILES] += max(raw.FPDFDoc_GetAttachmentCount(document), 0)
+    aside["scripts"] += max(raw.FPDFDoc_GetJavaScriptActionCount(document), 0)
+    unread = tuple(f"{kind}: {number}" for kind, number in sorted(aside.items()) if number)
+    return texts, tuple(pages), tuple(hidden), unread
 
 
-def _read_page(document: pdfium.PdfDocument, index: int, room: int) -> tuple[str, list[Span]]:
-    """Text of one page and the hidden stretches in it."""
+def _read_page(document: Any, index: int, room: int, aside: Counter[str]) -> tuple[str, list[Span]]:
+    """Text of one page and the hidden stretches in it; counts in `aside` what the page carries and does not show."""
     page = document[index]
-    text_page = page.get_textpage()
     try:
-        count = raw.FPDFText_CountChars(text_page)
-        if count > room:
-            raise DocumentError(f"the PDF's text has more than {MAX_CHARS:,} characters", remedy="Split the document")
-        codes = [raw.FPDFText_GetUnicode(text_page, position) for position in range(count)]
-        flags = _hidden_flags(page, text_page, codes)
+        if _put_annotations_on(page, index, aside):
+            page.close()
+            page = document[index]
+        found = survey(handle_of(page))
+        text_page = page.get_textpage()
+        text = _characters(text_page, index, room)
+        alleged: frozenset[int] = frozenset()
+        if replaced := drop_replacements(found.texts):
+            drawn_page = page.get_textpage()
+            drawn = _characters(drawn_page, index, room)
+            if _has_unmapped(drawn_page, drawn, replaced):
+                alleged = _differing(text_page, text, drawn_page, drawn, replaced)
+            else:
+                text_page, text = drawn_page, drawn
+        flags = unseen(document, index, text_page, text, found)
     finally:
-        text_page.close()
         page.close()
+    for position in alleged:
+        flags[position] = True
     pieces: list[str] = []
     spans: list[Span] = []
     length = start = 0
-    for position in range(1, count + 1):
-        if position < count and flags[position] == flags[start]:
-            continue
-        piece = _characters(codes[start:position])
-        if flags[start] and piece.strip():
+    for hidden, run in groupby(flags):
+        end = start + sum(1 for _ in run)
+        piece = _clean(text[start:end])
+        if hidden and piece.strip():
             spans.append((length, length + len(piece)))
         pieces.append(piece)
         length += len(piece)
-        start = position
+        start = end
     return "".join(pieces), list(merge(spans))
 
 
-def _characters(codes: list[int]) -> str:
-    """PDFium's character codes as text. It gives surrogate pairs as two codes, and a hyphen at a line's end as 2."""
-    text = "".join("-" if code == 2 else chr(code) for code in codes if code <= 0x10FFFF)
-    if any(0xD800 <= code <= 0xDFFF for code in codes):
+def _put_annotations_on(page: Any, index: int, aside: Counter[str]) -> bool:
+    """Make the form fields and comments that a reader sees part of the page; whether there were any.
+
+    What is on an optional layer counts as not seen.
+    """
+    count = raw.FPDFPage_GetAnnotCount(page)
+    if count > MAX_ANNOTATIONS:
+        raise DocumentError(f"page {index + 1} has {count:,} annotations, more than {MAX_ANNOTATIONS:,}", remedy=_PRINT)
+    shown = False
+    for place in reversed(range(count)):
+        annotation = raw.FPDFPage_GetAnnot(page, place)
+        if not annotation:
+            continue
+        kind = raw.FPDFAnnot_GetSubtype(annotation)
+        unshown = bool(raw.FPDFAnnot_GetFlags(annotation) & _UNSHOWN or raw.FPDFAnnot_HasKey(annotation, b"OC"))
+        raw.FPDFPage_CloseAnnot(annotation)
+        if kind == raw.FPDF_ANNOT_FILEATTACHMENT:
+            aside[_FILES] += 1
+        elif unshown and kind not in _NO_WORDS:
+            aside["hidden fields and comments"] += 1
+        elif kind == raw.FPDF_ANNOT_TEXT:
+            aside["comments"] += 1
+        elif kind not in _NO_WORDS:
+            shown = True
+        if unshown:
+            raw.FPDFPage_RemoveAnnot(page, place)
+    if shown:
+        # Painting gives fields that have no appearance of their own one, as a viewer does.
+        dot = pdfium.PdfBitmap.new_native(1, 1, raw.FPDFBitmap_BGRA)
+        raw.FPDF_RenderPageBitmap(dot, page, 0, 0, 1, 1, 0, raw.FPDF_ANNOT)
+        dot.close()
+        raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY)
+    return shown
+
+
+def _characters(text_page: Any, index: int, room: int) -> str:
+    """One character for each position of the page's text; what is none is NUL. Pairs of surrogates are two."""
+    count = raw.FPDFText_CountChars(text_page)
+    if count > MAX_PAGE_CHARS:
+        raise DocumentError(
+            f"page {index + 1} has {count:,} characters, more than {MAX_PAGE_CHARS:,}", remedy="Split the page"
+        )
+    if count > room:
+        raise DocumentError(f"the PDF's text has more than {MAX_CHARS:,} characters", remedy="Split the document")
+    codes = list(map(char_code, repeat(handle_of(text_page)), range(count)))
+    return "".join(map(chr, codes)) if max(codes, default=0) < 0x110000 else "".join(map(_character, codes))
+
+
+def _character(code: int) -> str:
+    return chr(code) if code < 0x110000 else "\0"
+
+
+def _clean(text: str) -> str:
+    """A stretch of a page's characters as text."""
+    text = text.replace(_LINE_HYPHEN, "-")
+    if not text.isascii():
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     return normalise(text)
 
 
-def _hidden_flags(page: pdfium.PdfPage, text_page: pdfium.PdfTextPage, codes: list[int]) -> list[bool]:
-    """Whether each character is hidden. All characters of one text object share its verdict, judged at its ends."""
-    objects: list[int | None] = []
-    ends: dict[int, tuple[int, int, object]] = {}
-    for position, code in enumerate(codes):
-        handle = raw.FPDFText_GetTextObject(text_page, position)
-        key = ctypes.addressof(handle.contents) if handle else None
-        objects.append(key)
-        if key is not None and code > 32:
-            first = ends[key][0] if key in ends else position
-            ends[key] = (first, position, handle)
-    if not ends:
-        return [False] * len(codes)
-    box = _page_box(page)
-    sheet = _Sheet(text_page, box, covers := _covers(page), _scanned(covers, box))
-    verdicts = {key: _is_hidden(sheet, first, last, handle) for key, (first, last, handle) in ends.items()}
-    flags: list[bool] = []
-    current = False
-    for key in objects:
-        current = verdicts.get(key, current) if key is not None else current
-        flags.append(current)
-    return flags
-
-
-def _is_hidden(sheet: _Sheet, first: int, last: int, handle: object) -> bool:
-    boxes = [box for position in (first, last) if (box := _char_box(sheet.text_page, position)) is not None]
-    if not boxes:
-        return False
-    if raw.FPDFTextObj_GetTextRenderMode(handle) in _HIDDEN_MODES and not sheet.scanned:
-        return True
-    if all(max(right - left, top - bottom) < TINY_POINTS for left, bottom, right, top in boxes):
-        return True
-    if not any(_overlap(box, sheet.box) for box in boxes):
-        return True
-    return _is_white(sheet.text_page, first) and not any(
-        _overlap(box, cover.box) for box in boxes[:1] for cover in sheet.covers
+def _has_unmapped(text_page: Any, text: str, among: Set[Handle]) -> bool:
+    """Whether some of these texts are in a font that does not say which characters its glyphs are."""
+    sheet = handle_of(text_page)
+    return any(
+        (ord(character) in _PRIVATE_USE or character == "\0" or char_unmapped(sheet, position))
+        and char_owner(sheet, position) in among
+        for position, character in enumerate(text)
     )
 
 
-def _is_white(text_page: object, position: int) -> bool:
-    """Filled white, or transparent."""
-    red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
-    if not raw.FPDFText_GetFillColor(text_page, position, red, green, blue, alpha):
-        return False
-    return alpha.value < 8 or min(red.value, green.value, blue.value) >= _WHITE
+def _differing(text_page: Any, text: str, drawn_page: Any, drawn: str, among: Set[Handle]) -> frozenset[int]:
+    """The positions of `text` that belong to texts which are drawn with other letters."""
+    said, shown = _by_owner(text_page, text, among), _by_owner(drawn_page, drawn, among)
+    return frozenset(
+        position
+        for owner, positions in said.items()
+        if _letters(text, positions) != _letters(drawn, shown.get(owner, []))
+        for position in positions
+    )
 
 
-def _char_box(text_page: object, position: int) -> Box | None:
-    """Where a character stands, ascent and descent included."""
-    rect = raw.FS_RECTF()
-    if not raw.FPDFText_GetLooseCharBox(text_page, position, rect):
-        return None
-    return rect.left, rect.bottom, rect.right, rect.top
+def _by_owner(text_page: Any, text: str, among: Set[Handle]) -> dict[Handle, list[int]]:
+    sheet = handle_of(text_page)
+    positions: dict[Handle, list[int]] = {}
+    for position in range(len(text)):
+        if (owner := char_owner(sheet, position)) in among:
+            positions.setdefault(owner, []).append(position)
+    return positions
 
 
-def _page_box(page: pdfium.PdfPage) -> Box:
-    left, bottom, right, top = page.get_bbox()
-    return left, bottom, right, top
-
-
-def _covers(page: pdfium.PdfPage) -> tuple[_Cover, ...]:
-    """Images, shadings and filled shapes that are not white: the largest `_MAX_COVERS`."""
-    kinds = [raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_SHADING, raw.FPDF_PAGEOBJ_FORM]
-    covers: list[_Cover] = []
-    for item in page.get_objects(filter=kinds, max_depth=1):
-        if item.type == raw.FPDF_PAGEOBJ_PATH and not _is_dark(item):
-            continue
-        left, bottom, right, top = item.get_bounds()
-        covers.append(_Cover((left, bottom, right, top), item.type == raw.FPDF_PAGEOBJ_IMAGE))
-    return tuple(sorted(covers, key=lambda cover: -_area(cover.box))[:_MAX_COVERS])
-
-
-def _is_dark(path: pdfium.PdfObject) -> bool:
-    mode, stroked = ctypes.c_int(), ctypes.c_int()
-    red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
-    filled = raw.FPDFPath_GetDrawMode(path, mode, stroked) and mode.value != raw.FPDF_FILLMODE_NONE
-    known = raw.FPDFPageObj_GetFillColor(path, red, green, blue, alpha)
-    return bool(filled and known and alpha.value > 8 and min(red.value, green.value, blue.value) < _WHITE)
-
-
-def _scanned(covers: tuple[_Cover, ...], page: Box) -> bool:
-    images = sum(_area(cover.box) for cover in covers if cover.image)
-    return images > _OCR_COVER * _area(page)
-
-
-def _area(box: Box) -> float:
-    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _letters(text: str, positions: Iterable[int]) -> str:
+    return "".join(text[position] for position in positions if text[position].isalnum()).casefold()

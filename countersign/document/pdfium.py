@@ -5,8 +5,9 @@ A handle is valid while its page is open.
 """
 
 import ctypes
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+import struct
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from pypdfium2 import raw
 
@@ -17,7 +18,7 @@ _P, _I, _U, _F = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint, ctypes.c_float
 
 
 def _quick(function: Any, result: Any, *arguments: Any) -> Callable[..., Any]:
-    return ctypes.CFUNCTYPE(result, *arguments)(ctypes.cast(function, ctypes.c_void_p).value or 0)
+    return ctypes.PYFUNCTYPE(result, *arguments)(ctypes.cast(function, ctypes.c_void_p).value or 0)
 
 
 char_code: Final = _quick(raw.FPDFText_GetUnicode, _U, _P, _I)
@@ -27,6 +28,10 @@ _char_box: Final = _quick(raw.FPDFText_GetLooseCharBox, _I, _P, _I, _P)
 set_active: Final = _quick(raw.FPDFPageObj_SetIsActive, _I, _P, _I)
 _set_fill: Final = _quick(raw.FPDFPageObj_SetFillColor, _I, _P, _U, _U, _U, _U)
 _set_stroke: Final = _quick(raw.FPDFPageObj_SetStrokeColor, _I, _P, _U, _U, _U, _U)
+_render_mode: Final = _quick(raw.FPDFTextObj_GetTextRenderMode, _I, _P)
+_is_transparent: Final = _quick(raw.FPDFPageObj_HasTransparency, _I, _P)
+_get_fill: Final = _quick(raw.FPDFPageObj_GetFillColor, _I, _P, _P, _P, _P, _P)
+_fill_pattern: Final = _quick(raw.FPDFPageObj_GetRenderedFillPattern, _P, _P, _P)
 _kind: Final = _quick(raw.FPDFPageObj_GetType, _I, _P)
 _bounds: Final = _quick(raw.FPDFPageObj_GetBounds, _I, _P, _P, _P, _P, _P)
 _page_count: Final = _quick(raw.FPDFPage_CountObjects, _I, _P)
@@ -41,6 +46,15 @@ Box: TypeAlias = tuple[float, float, float, float]
 """Left, bottom, right, top in points of the page."""
 
 
+_COLOUR: Final = (_U * 4)()
+_COLOUR_AT: Final = ctypes.addressof(_COLOUR)
+_DARK: Final = 100
+_FOUR_FLOATS: Final = struct.Struct("4f")
+_RECT: Final = (_F * 4)()
+_RECT_AT: Final = ctypes.addressof(_RECT)
+"""Where PDFium puts a box; one at a time, as PDFium itself."""
+
+
 def handle_of(thing: Any) -> Handle:
     """The address behind one of pypdfium2's page or text page objects."""
     return ctypes.cast(thing.raw, ctypes.c_void_p).value or 0
@@ -48,11 +62,31 @@ def handle_of(thing: Any) -> Handle:
 
 def char_box(text_page: Handle, position: int) -> Box | None:
     """Where a character stands, ascent and descent included."""
-    rect = (_F * 4)()
-    if not _char_box(text_page, position, rect):
+    if not _char_box(text_page, position, _RECT_AT):
         return None
-    left, top, right, bottom = rect
+    left, top, right, bottom = _FOUR_FLOATS.unpack(_RECT)
     return left, bottom, right, top
+
+
+def is_silent(text: Handle) -> bool:
+    """Whether a text is neither filled nor stroked, as the text layer of a scan is."""
+    return bool(_render_mode(text) == raw.FPDF_TEXTRENDERMODE_INVISIBLE)
+
+
+def plain_ink(document: Any, text: Handle) -> bytes | None:
+    """Blue, green and red of a text that is simply filled with one dark, opaque colour; None for any other."""
+    if _render_mode(text) != raw.FPDF_TEXTRENDERMODE_FILL or _is_transparent(text):
+        return None
+    if not _get_fill(text, _COLOUR_AT, _COLOUR_AT + 4, _COLOUR_AT + 8, _COLOUR_AT + 12):
+        return None
+    red, green, blue, alpha = _COLOUR
+    if alpha != 255 or max(red, green, blue) > _DARK:
+        return None
+    pattern = _fill_pattern(document, text)
+    if pattern:
+        raw.FPDFBitmap_Destroy(pattern)
+        return None
+    return bytes((blue, green, red))
 
 
 def paint(thing: Handle, red: int, green: int, blue: int) -> None:
@@ -71,22 +105,27 @@ def bounds(thing: Handle) -> Box:
     return left, bottom, right, top
 
 
-def survey(page: Handle) -> tuple[list[Handle], list[Box]]:
-    """The texts on a page, those inside forms too, and the boxes of its pictures in points.
+class Survey(NamedTuple):
+    """What is on a page: its texts, those inside forms too, and the boxes of its pictures.
 
     A picture is an image on the page, or a form on the page that holds an image.
     """
-    texts: list[Handle] = []
-    pictures: list[Box] = []
+
+    texts: list[Handle]
+    pictures: list[Box]
+
+
+def survey(page: Handle) -> Survey:
+    """The objects of a page, in the order in which they are painted."""
+    found = Survey([], [])
     for index in range(_page_count(page)):
         top = _page_object(page, index)
-        held = _survey(top, texts)
-        if held:
-            pictures.append(bounds(top))
-    return texts, pictures
+        if _holds_image(top, found.texts):
+            found.pictures.append(bounds(top))
+    return found
 
 
-def _survey(top: Handle, texts: list[Handle]) -> bool:
+def _holds_image(top: Handle, texts: list[Handle]) -> bool:
     """Whether a page object is or holds an image; adds the texts in it to `texts`."""
     image = False
     waiting = [top]
@@ -98,11 +137,11 @@ def _survey(top: Handle, texts: list[Handle]) -> bool:
         elif kind == raw.FPDF_PAGEOBJ_IMAGE:
             image = True
         elif kind == raw.FPDF_PAGEOBJ_FORM:
-            waiting += [_form_object(thing, index) for index in range(_form_count(thing))]
+            waiting += [_form_object(thing, index) for index in reversed(range(_form_count(thing)))]
     return image
 
 
-def drop_replacements(texts: list[Handle]) -> set[Handle]:
+def drop_replacements(texts: Iterable[Handle]) -> set[Handle]:
     """Take `ActualText` off these texts, so that what their glyphs say is read; returns those that had one."""
     replaced = set()
     for text in texts:

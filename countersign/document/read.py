@@ -100,11 +100,11 @@ def read_document(data: bytes, media_type: str, *, max_bytes: int) -> DocumentTe
             remedy="Split it, or raise COUNTERSIGN_MAX_DOCUMENT_MB",
         )
     if media_type == PDF:
-        text, pages, hidden = read_pdf(data)
+        text, pages, hidden, unread = read_pdf(data)
     elif media_type in {MARKDOWN, PLAIN}:
         text = normalise(decode_text(data))
         pages = (Page(number=1, start=0, end=len(text)),)
-        hidden = ()
+        hidden, unread = (), ()
     else:
         raise DocumentError(f"documents of type {media_type[:100]!r} cannot be reviewed", remedy=_REMEDY)
     if len(text) > MAX_CHARS:
@@ -118,6 +118,7 @@ def read_document(data: bytes, media_type: str, *, max_bytes: int) -> DocumentTe
         pages=pages,
         sections=find_sections(text),
         hidden=hidden_spans(text, hidden, markdown=media_type == MARKDOWN),
+        unread=unread,
     )
 
 

@@ -1,21 +1,20 @@
 """Which characters of a PDF page a reader can see, found by painting the page.
 
-PDFium paints the page three times at 72 dots an inch: as it is, without its text, and with each text in a colour of its own.
-A word is seen when its colour appears where the word stands, and the page as it is differs there from the page without text.
-So it does not matter how text was hidden: under a later shape or image, in the colour of its ground, clipped away, on a
-layer that is off, transparent, drawn in no mode at all, or outside the page. Words whose colour does not appear get a
-second hearing, as glyphs drawn by a program of their own (Type 3) or through a half transparent group cannot be coloured:
-they are seen if the page changes when they are taken away.
+PDFium paints the page at 72 dots an inch with each text in a colour of its own, without its text, and, unless all of it
+is plainly dark, as it is. A word is seen when its colour appears where it stands and its own ink stands out from the
+ground there. So it does not matter how text was hidden: under a later shape or image, in the colour of its ground,
+clipped away, on a layer that is off, transparent, drawn in no mode at all, or outside the page. Words whose colour does
+not appear get a second hearing, as glyphs drawn by programs of their own (Type 3) or through a half transparent group
+cannot be coloured: they are seen if the page changes when they are taken away.
 """
 
 import ctypes
 import math
 import re
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, repeat
 from typing import Any, Final, NamedTuple
 
-import pypdfium2 as pdfium
 from pypdfium2 import raw
 
 from countersign.document.pdfium import (
@@ -28,6 +27,7 @@ from countersign.document.pdfium import (
     handle_of,
     is_silent,
     paint,
+    plain_ink,
     set_active,
     survey,
 )
@@ -37,16 +37,27 @@ TINY_POINTS: Final = 1.5
 CONTRAST: Final = 20
 """Least difference from the ground, of 255, in one of red, green and blue. A watermark in #E0E0E0 differs by 31."""
 _OCR_COVER: Final = 0.5
-"""Pictures over more than this share of the page make text that is not painted the layer that scanning software adds."""
+"""Pictures over more than this share of the page make text that is not seen the layer that scanning software adds."""
 _OCR_RUN: Final = 3
 """So many words of such a layer in a row must stand on blank paper before they count as hidden: recognition errs."""
+_SAME: Final = 2.0
+"""Points by which the box of a text that was struck twice may differ."""
 _MAX_PIXELS: Final = 1_500_000
 """A larger page is painted smaller. An A4 page has half a million."""
 _PIECE: Final = 8
 """Longer words are judged in pieces of so many characters."""
 _WORD: Final = re.compile(rf"[^\s\x00-\x20\x7f-\xa0\xad]{{1,{_PIECE}}}")
+_WORDY: Final = re.compile(r"[^\W_]|[\ud800-\udfff]")
+"""A letter, digit or half of one beyond the first 65,536 characters."""
 _SHARP: Final = raw.FPDF_RENDER_NO_SMOOTHTEXT | raw.FPDF_RENDER_NO_SMOOTHPATH | raw.FPDF_RENDER_NO_SMOOTHIMAGE
 """Without smoothing, a text's colour appears exactly or not at all."""
+
+
+class _Place(NamedTuple):
+    """A box on a raster: at which byte each of its rows begins, and how many bytes they have."""
+
+    rows: range
+    width: int
 
 
 class _Piece(NamedTuple):
@@ -58,109 +69,288 @@ class _Piece(NamedTuple):
     box: Box
 
 
-class _View:
-    """A page on a raster: how many pixels, and where a box of the page lies on it."""
-
-    def __init__(self, page: Any) -> None:
-        width, height = page.get_size()
-        scale = min(1.0, math.sqrt(_MAX_PIXELS / max(width * height, 1.0)))
-        self._page = page
-        self.width = min(max(round(width * scale), 1), _MAX_PIXELS)
-        self.height = min(max(round(height * scale), 1), _MAX_PIXELS // self.width + 1)
-        origin, right, up = (self._device(x, y) for x, y in ((0, 0), (1000, 0), (0, 1000)))
-        self._origin = origin
-        self._right = ((right[0] - origin[0]) / 1000, (right[1] - origin[1]) / 1000)
-        self._up = ((up[0] - origin[0]) / 1000, (up[1] - origin[1]) / 1000)
-
-    def paint(self) -> bytes:
-        """The page as it is now, four bytes a pixel, row by row."""
-        bitmap = pdfium.PdfBitmap.new_native(self.width, self.height, raw.FPDFBitmap_BGRA, stride=self.width * 4)
-        try:
-            bitmap.fill_rect((255, 255, 255, 255), 0, 0, self.width, self.height)
-            raw.FPDF_RenderPageBitmap(bitmap, self._page, 0, 0, self.width, self.height, 0, _SHARP)
-            return bytes(bitmap.buffer)
-        finally:
-            bitmap.close()
-
-    def rows(self, box: Box) -> list[tuple[int, int]]:
-        """From which byte to which each row of pixels of a box reaches; none where it is outside the page."""
-        (x, y), (rx, ry), (ux, uy) = self._origin, self._right, self._up
-        one, other = (x + rx * box[0] + ux * box[1]), (x + rx * box[2] + ux * box[3])
-        low, high = (y + ry * box[0] + uy * box[1]), (y + ry * box[2] + uy * box[3])
-        left, right = max(int(min(one, other)), 0), min(int(max(one, other)) + 1, self.width)
-        top, bottom = max(int(min(low, high)), 0), min(int(max(low, high)) + 1, self.height)
-        stride = 4 * self.width
-        return [(row + 4 * left, row + 4 * right) for row in range(top * stride, bottom * stride, stride)]
-
-    def _device(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the page in pixels. PDFium rounds, so a raster 64 times as fine is asked for."""
-        right, down = ctypes.c_int(), ctypes.c_int()
-        raw.FPDF_PageToDevice(self._page, 0, 0, self.width * 64, self.height * 64, 0, x, y, right, down)
-        return right.value / 64, down.value / 64
-
-
-def unseen(document: Any, index: int, page: Any, text_page: Any, text: str, found: Survey) -> list[bool]:
-    """Whether each character of a page is hidden from a reader of it. Blanks and signs follow the word before them.
+def unseen(document: Any, index: int, text_page: Any, text: str, found: Survey) -> list[bool]:
+    """Whether each character of a page is hidden from its reader. Blanks and signs follow the word before them.
 
     Args:
         document: the open document.
         index: which of its pages, from 0.
-        page: that page; its objects are painted over and taken out, so it is of no use afterwards.
-        text_page: the page's text.
-        text: one character for each of its positions.
-        found: the page's objects.
+        text_page: the text of the open page. The page is painted over and emptied, so it is of no use afterwards.
+        text: one character for each position of the text page.
+        found: the objects on the open page.
     """
     sheet = handle_of(text_page)
-    owners = [char_owner(sheet, position) for position in range(len(text))]
+    owners = list(map(char_owner, repeat(sheet), range(len(text))))
     pieces = list(_pieces(sheet, text, owners))
-    hidden = _judge(document, index, page, pieces, found) if pieces else []
+    hidden = _Page(document, index, text_page.page, found).judge(pieces) if pieces else []
     flags: list[bool] = []
     verdict = False
-    for piece, piece_hidden in zip(pieces, hidden, strict=True):
+    for piece, gone in zip(pieces, hidden, strict=True):
         flags += [verdict] * (piece.first - len(flags))
-        verdict = piece_hidden
+        verdict = gone
     return flags + [verdict] * (len(text) - len(flags))
 
 
-def _pieces(sheet: Handle, text: str, owners: list[Handle | None]) -> Iterator[_Piece]:
+def _pieces(sheet: Handle, text: str, owners: Sequence[Handle | None]) -> Iterator[_Piece]:
     """The words of a page that have a letter or digit, each of one text object."""
     for match in _WORD.finditer(text):
-        for owner, positions in groupby(range(*match.span()), key=owners.__getitem__):
-            run = list(positions)
-            if owner is None or not any(text[position].isalnum() for position in run):
+        start, end = match.span()
+        for first, beyond in _runs(owners, start, end):
+            owner = owners[first]
+            if owner is None or not _WORDY.search(text, first, beyond):
                 continue
-            one, other = char_box(sheet, run[0]), char_box(sheet, run[-1])
-            if one and other:
-                box = min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
-                yield _Piece(run[0], run[-1], owner, box)
+            box = char_box(sheet, first)
+            if beyond - first > 1 and box is not None:
+                other = char_box(sheet, beyond - 1)
+                box = other and _around(box, other)
+            if box is not None:
+                yield _Piece(first, beyond - 1, owner, box)
 
 
-def _judge(document: Any, index: int, page: Any, pieces: list[_Piece], found: Survey) -> list[bool]:
-    """Whether each piece is hidden."""
-    owners = dict.fromkeys(piece.owner for piece in pieces)
-    scanned = _is_scan(page, found)
-    view = _View(page)
-    strays = _strays(found, owners)
-    for stray in strays:
-        set_active(stray, False)
-    if scanned and all(is_silent(owner) for owner in owners):
-        hidden = [True] * len(pieces)
-        blank = _without(view, owners)
-    else:
-        whole = view.paint()
-        names = _name(owners)
-        named = view.paint()
-        blank = _without(view, owners)
-        seen = [_seen(view.rows(piece.box), names[piece.owner], whole, named, blank) for piece in pieces]
-        lost = [piece for piece, verdict in zip(pieces, seen, strict=True) if verdict is None]
-        found_again = _second_hearing(document, index, found, strays, lost, whole) if lost else set()
-        hidden = [
-            _is_tiny(piece) or not (piece in found_again if verdict is None else verdict)
-            for piece, verdict in zip(pieces, seen, strict=True)
+def _runs(owners: Sequence[Handle | None], start: int, end: int) -> Iterable[tuple[int, int]]:
+    """The stretches of one owner each."""
+    if owners[start:end].count(owners[start]) == end - start:
+        return ((start, end),)
+    edges = [at for at in range(start, end) if at == start or owners[at] != owners[at - 1]]
+    return zip(edges, [*edges[1:], end], strict=True)
+
+
+def _around(one: Box, other: Box) -> Box:
+    left, bottom, right, top = one
+    other_left, other_bottom, other_right, other_top = other
+    return (
+        left if left < other_left else other_left,
+        bottom if bottom < other_bottom else other_bottom,
+        right if right > other_right else other_right,
+        top if top > other_top else other_top,
+    )
+
+
+_NOWHERE: Final = _Place(range(0), 0)
+
+
+class _Rasters(NamedTuple):
+    """A page painted with each text in its own colour, without its text, and as it is; None if its ink is known."""
+
+    named: bytearray
+    ground: bytearray
+    whole: bytearray | None
+    certain: bool
+    """Whether all ink is plainly dark and all ground blank paper, so that what appears stands out."""
+
+    def stands_out(self, at: int, ink: bytes) -> bool:
+        """Whether the text at a pixel, which is of this ink unless the page as it is says otherwise, can be told from the ground."""
+        blue, green, red = ink if self.whole is None else self.whole[at : at + 3]
+        blue_ground, green_ground, red_ground = self.ground[at : at + 3]
+        return max(abs(blue - blue_ground), abs(green - green_ground), abs(red - red_ground)) >= CONTRAST
+
+
+class _Page:
+    """A page on a raster."""
+
+    def __init__(self, document: Any, index: int, page: Any, found: Survey) -> None:
+        self._document = document
+        self._index = index
+        self._page = page
+        self._found = found
+        width, height = page.get_size()
+        scale = min(1.0, math.sqrt(_MAX_PIXELS / max(width * height, 1.0)))
+        self._width = min(max(round(width * scale), 1), _MAX_PIXELS)
+        self._height = min(max(round(height * scale), 1), _MAX_PIXELS // self._width + 1)
+        self._origin, right, up = (self._device(x, y) for x, y in ((0, 0), (1000, 0), (0, 1000)))
+        self._right = ((right[0] - self._origin[0]) / 1000, (right[1] - self._origin[1]) / 1000)
+        self._up = ((up[0] - self._origin[0]) / 1000, (up[1] - self._origin[1]) / 1000)
+        pictures = sum(_area(box) for box in found.pictures)
+        self._scanned = pictures > _OCR_COVER * _area(page.get_bbox())
+
+    def judge(self, pieces: Sequence[_Piece]) -> list[bool]:
+        """Whether each piece is hidden. Paints the page over and takes its text out."""
+        owners = dict.fromkeys(piece.owner for piece in pieces)
+        strays = _strays(self._found, owners)
+        _take_out(strays)
+        if self._scanned and all(map(is_silent, owners)):
+            hidden = [True] * len(pieces)
+            _take_out(owners)
+            ground = self._paint(self._page)
+        else:
+            inks = {owner: plain_ink(handle_of(self._document), owner) for owner in owners}
+            whole = self._paint(self._page) if None in inks.values() else None
+            names = _name(owners)
+            named = self._paint(self._page)
+            _take_out(owners)
+            ground = self._paint(self._page)
+            certain = whole is None and ground == b"\xff" * len(ground)
+            rasters = _Rasters(named, ground, whole, certain)
+            seen = [
+                _seen(self._place(piece.box), names[piece.owner], inks[piece.owner] or b"", rasters) for piece in pieces
+            ]
+            lost = [piece for piece, verdict in zip(pieces, seen, strict=True) if verdict is None]
+            again = self._hear_again(lost, strays) if lost else set()
+            hidden = [
+                _is_tiny(piece) or not (piece.first in again if verdict is None else verdict)
+                for piece, verdict in zip(pieces, seen, strict=True)
+            ]
+        return self._without_ocr(pieces, hidden, ground) if self._scanned else hidden
+
+    def _hear_again(self, lost: Sequence[_Piece], strays: Iterable[Handle]) -> set[int]:
+        """The first positions of those pieces without which the page looks different."""
+        page = self._document[self._index]
+        try:
+            texts = survey(handle_of(page)).texts
+            places = {text: place for place, text in enumerate(self._found.texts)}
+            if len(texts) != len(places):
+                return set()
+            _take_out(texts[places[stray]] for stray in strays)
+            whole = self._paint(page)
+            _take_out(texts[places[piece.owner]] for piece in lost if piece.owner in places)
+            without = self._paint(page)
+        finally:
+            page.close()
+        return {piece.first for piece in lost if self._changes(piece.box, whole, without)}
+
+    def _changes(self, box: Box, one: bytearray, other: bytearray) -> bool:
+        place = self._place(box)
+        pairs = ((one[row : row + place.width], other[row : row + place.width]) for row in place.rows)
+        return any(max(abs(a - b) for a, b in zip(here, there, strict=True)) >= CONTRAST for here, there in pairs)
+
+    def _without_ocr(self, pieces: Sequence[_Piece], hidden: Sequence[bool], ground: bytearray) -> list[bool]:
+        """Which of the hidden pieces are no text layer of a scan: that stands where the paper has ink."""
+        off = [
+            gone and not _has_ink(self._place(piece.box), ground) for piece, gone in zip(pieces, hidden, strict=True)
         ]
-    if scanned:
-        off = [gone and not _inked(view.rows(piece.box), blank) for piece, gone in zip(pieces, hidden, strict=True)]
-        return [
-            verdict for verdict, run in groupby(off) for length in (len(list(run)),) for verdict in [verdict and length >= _OCR_RUN] * length
-        ]
-    return hidden
+        verdicts: list[bool] = []
+        for verdict, run in groupby(off):
+            length = len(list(run))
+            verdicts += [verdict and length >= _OCR_RUN] * length
+        return verdicts
+
+    def _paint(self, page: Any) -> bytearray:
+        """The page as it is now: blue, green, red and alpha of each pixel, row by row."""
+        raster = bytearray(b"\xff") * (4 * self._width * self._height)
+        memory = (ctypes.c_char * len(raster)).from_buffer(raster)
+        bitmap = raw.FPDFBitmap_CreateEx(self._width, self._height, raw.FPDFBitmap_BGRA, memory, 4 * self._width)
+        if not bitmap:
+            raise MemoryError
+        raw.FPDF_RenderPageBitmap(bitmap, page, 0, 0, self._width, self._height, 0, _SHARP)
+        raw.FPDFBitmap_Destroy(bitmap)
+        return raster
+
+    def _place(self, box: Box) -> _Place:
+        """The rows of a box; none where it is outside the page, or nowhere."""
+        left, bottom, right, top = box
+        (x, y), (rx, ry), (ux, uy) = self._origin, self._right, self._up
+        one, other = x + rx * left + ux * bottom, x + rx * right + ux * top
+        low, high = y + ry * left + uy * bottom, y + ry * right + uy * top
+        try:
+            first, beyond = (int(one), int(other) + 1) if one < other else (int(other), int(one) + 1)
+            highest, lowest = (int(low), int(high) + 1) if low < high else (int(high), int(low) + 1)
+        except (ValueError, OverflowError):  # numbers in a PDF may be endless
+            return _NOWHERE
+        first, beyond = max(first, 0), min(beyond, self._width)
+        highest, lowest = max(highest, 0), min(lowest, self._height)
+        if first >= beyond:
+            return _NOWHERE
+        stride = 4 * self._width
+        start = 4 * first
+        return _Place(range(highest * stride + start, lowest * stride + start, stride), 4 * beyond - start)
+
+    def _device(self, x: float, y: float) -> tuple[float, float]:
+        """A point of the page in pixels. PDFium rounds, so a raster 64 times as fine is asked for."""
+        right, down = ctypes.c_int(), ctypes.c_int()
+        raw.FPDF_PageToDevice(self._page, 0, 0, self._width * 64, self._height * 64, 0, x, y, right, down)
+        return right.value / 64, down.value / 64
+
+
+def _name(owners: Iterable[Handle]) -> dict[Handle, bytes]:
+    """Paint each text in a colour of its own; its bytes in the raster.
+
+    No part of a name is 255, as every pixel's alpha is: so it is never found across two pixels.
+    """
+    names = {}
+    for number, owner in enumerate(owners):
+        blue, green, red = number % 250 + 2, number // 250 % 250 + 2, number // 62_500 % 250 + 2
+        paint(owner, red, green, blue)
+        names[owner] = bytes((blue, green, red, 255))
+    return names
+
+
+def _seen(place: _Place, name: bytes, ink: bytes, rasters: _Rasters) -> bool | None:
+    """Whether text of this name is seen there; None where its colour does not appear.
+
+    It must stand out from the ground where it begins and where it ends, or else in half of its rows: a thin line behind
+    it does not make text seen.
+    """
+    rows, width = place
+    named = rasters.named
+    top = _find(named, name, rows, width)
+    if top < 0:
+        return None
+    if (
+        rasters.certain
+        or rasters.stands_out(top, ink)
+        and rasters.stands_out(_find(named, name, reversed(rows), width), ink)
+    ):
+        return True
+    found = [at for row in rows if (at := named.find(name, row, row + width)) >= 0]
+    return 2 * sum(rasters.stands_out(at, ink) for at in found) >= len(found)
+
+
+def _find(named: bytearray, name: bytes, rows: Iterable[int], width: int) -> int:
+    for row in rows:
+        at = named.find(name, row, row + width)
+        if at >= 0:
+            return at
+    return -1
+
+
+def _has_ink(place: _Place, ground: bytearray) -> bool:
+    """Whether something is to be seen there, whatever the colour of the paper."""
+    for channel in range(3):
+        values = b"".join(ground[row + channel : row + place.width : 4] for row in place.rows)
+        if values and max(values) - min(values) >= CONTRAST:
+            return True
+    return False
+
+
+def _is_tiny(piece: _Piece) -> bool:
+    """Words too low or too narrow; of one or two characters, in both directions: an "i" is narrow."""
+    sides = piece.box[2] - piece.box[0], piece.box[3] - piece.box[1]
+    return (min(sides) if piece.last - piece.first >= 2 else max(sides)) < TINY_POINTS
+
+
+def _strays(found: Survey, owners: Iterable[Handle]) -> list[Handle]:
+    """Texts that PDFium leaves out of the page's text since they repeat another in its place, as fake bold does.
+
+    They would cover what they repeat.
+    """
+    owned = set(owners)
+    others = [text for text in found.texts if text not in owned]
+    if not others:
+        return []
+    near: dict[tuple[int, int], list[Box]] = {}
+    for box in map(bounds, owned):
+        near.setdefault(_cell(box), []).append(box)
+    return [text for text in others if _repeats(bounds(text), near)]
+
+
+def _repeats(box: Box, near: Mapping[tuple[int, int], Sequence[Box]]) -> bool:
+    column, row = _cell(box)
+    cells = ((column + right, row + up) for right in (-1, 0, 1) for up in (-1, 0, 1))
+    return any(
+        all(abs(here - there) < _SAME for here, there in zip(box, other, strict=True))
+        for cell in cells
+        for other in near.get(cell, ())
+    )
+
+
+def _cell(box: Box) -> tuple[int, int]:
+    return int(box[0] // _SAME), int(box[1] // _SAME)
+
+
+def _take_out(texts: Iterable[Handle]) -> None:
+    for text in texts:
+        set_active(text, False)
+
+
+def _area(box: Box) -> float:
+    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)

@@ -6,8 +6,14 @@ its own: it comes from a known user, who may direct the review, so a suspicious 
 instruction goes no further than the typed intent that is read from it.
 """
 
-from countersign.review.payloads import Failure, Payload, Recall, Screening
+import re
+
+from countersign.review.payloads import Failure, Intent, Payload, Recall, Screening
 from countersign.words import Channel, RiskBand
+
+_KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_SIDE = re.compile(r"[A-Za-z]{2,20}(?: [A-Za-z]{2,20})?")
+_LANGUAGE = re.compile(r"[a-z]{2}")
 
 
 class Capability(Payload):
@@ -37,6 +43,18 @@ class Capability(Payload):
     def permitted(self, recall: Recall) -> Recall:
         """What may be used of a recall: of a withheld memory the autonomy alone, which is no word of anybody."""
         return recall if self.memory else Recall(autonomy=recall.autonomy, degraded=recall.degraded)
+
+    def plain(self, intent: Intent) -> Intent:
+        """The intent as it may go on: read from suspicious text, its open fields hold a word or two, or nothing."""
+        if self.planning:
+            return intent
+        return intent.model_copy(
+            update={
+                "contract_type": intent.contract_type if _KIND.fullmatch(intent.contract_type) else "other",
+                "our_side": intent.our_side if _SIDE.fullmatch(intent.our_side) else "unknown",
+                "language": intent.language if _LANGUAGE.fullmatch(intent.language) else "en",
+            }
+        )
 
 
 def capability(screening: Screening | None, *, judged: bool = True) -> Capability:

@@ -79,7 +79,7 @@ class PlanInput(Payload):
 
 
 class PlanResult(Payload):
-    """The plan and what it took to make; without `metrics` it was made by rule: no model answered, or none was asked."""
+    """The plan and what it took to make; without `metrics` it was made by rule: no model answered, or none might."""
 
     plan: Plan
     metrics: AgentMetrics | None = None

@@ -26,14 +26,17 @@ _COMMAS = 0.15
 """Commas a word above which it is an enumeration."""
 
 
+def is_english(text: str) -> bool:
+    """Whether `text` as a whole reads as English, by its share of function words."""
+    words = text.lower().split()
+    return bool(words) and sum(word in _FUNCTION_WORDS for word in words) >= _ENGLISH * len(words)
+
+
 def foreign_passages(text: str) -> list[tuple[int, int]]:
-    """Stretches of `text` that read as sentences of another language; none if the text as a whole is not English.
+    """Stretches of `text`, which is English as a whole, that read as sentences of another language.
 
     A sentence of at least 11 words, mostly in small letters, without one English function word is no English sentence.
     """
-    words = text.lower().split()
-    if not words or sum(word in _FUNCTION_WORDS for word in words) < _ENGLISH * len(words):
-        return []
     found = []
     for match in _SENTENCE.finditer(text):
         sentence = match.group()

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     OBEDIENCE = "obedience"
     CONCEALED = "concealed"
     FOREIGN = "foreign"
+    STYLE = "style"
 
 
 @dataclass(frozen=True)

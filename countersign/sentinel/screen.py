@@ -1,15 +1,25 @@
-"""The sentinel: instruction and document in, a risk score with explained signals out. Pure and linear in the text."""
+"""The sentinel: instruction and document in, a risk score with explained signals out. Pure and linear in the text.
+
+Two layers see the text with its disguises undone: rules, which say what an attacker wants, and a statistical scorer,
+which says that a passage does not read like what the channel carries. What they find close together adds up as
+independent evidence does (noisy-or), each kind of evidence once; so the scorer can raise what the rules found and
+never lower it.
+"""
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from dataclasses import replace
 
 from countersign.document.model import DocumentText
 from countersign.review.payloads import Screening, Signal
 from countersign.sentinel.disguises import hidden_stretches, islands
-from countersign.sentinel.foreign import foreign_passages
-from countersign.sentinel.normalise import fold
+from countersign.sentinel.foreign import foreign_passages, is_english
+from countersign.sentinel.grams import grams
+from countersign.sentinel.normalise import View, fold
 from countersign.sentinel.rule import Kind
-from countersign.sentinel.signals import CONCEALED, FOREIGN, HIDDEN_ORDER, Hit, find
+from countersign.sentinel.scorer import passages
+from countersign.sentinel.signals import CONCEALED, FOREIGN, HIDDEN_ORDER, STYLE, Hit, find
+from countersign.sentinel.weights import Weights, committed
 from countersign.words import Channel, RiskBand
 
 ELEVATED_FROM = 0.3
@@ -22,21 +32,28 @@ _MAX_SIGNALS = 20
 """Signals reported, the strongest first: enough to explain a verdict, small enough for a history."""
 
 
-def screen(instruction: str, document: DocumentText, *, block_above: float = 0.6) -> Screening:
+def screen(
+    instruction: str, document: DocumentText, *, block_above: float = 0.6, weights: Weights | None = None
+) -> Screening:
     """Judge how likely instruction or document try to steer the model.
 
     Args:
         instruction: what the requester asks; empty when nothing was asked.
         document: the text under review. Its `hidden` stretches weigh more than what a reader can see.
         block_above: a risk score above it, in [0, 1], is `blocked`; from 0.3 up to it is `elevated`.
+        weights: the scorer's; those that ship with the package where none are given.
 
     Returns:
         The risk score in [0, 1] and up to 20 signals, the strongest first. Signals carry offsets into the text of
         their channel and never quote it. The score is that of the worst window of the document, not a sum over it,
-        so the length of a contract does not matter and added text never lowers it.
+        so the length of a contract does not matter and added paragraphs never lower it.
+
+    Raises:
+        SentinelError: the weights are missing or damaged. Without a verdict a person must look.
     """
-    asked = _hits(instruction, Channel.INSTRUCTION, ())
-    written = _hits(document.text, Channel.DOCUMENT, document.hidden)
+    weights = weights or committed()
+    asked = _hits(instruction, Channel.INSTRUCTION, (), weights)
+    written = _hits(document.text, Channel.DOCUMENT, document.hidden, weights)
     risk = round(max(_worst_window(asked, len(instruction) + 1), _worst_window(written, _WINDOW)), 4)
     signals = [_signal(hit, Channel.INSTRUCTION, None) for hit in asked]
     signals += [_signal(hit, Channel.DOCUMENT, document) for hit in written]
@@ -51,19 +68,33 @@ def band(risk: float, block_above: float) -> RiskBand:
     return RiskBand.ELEVATED if risk >= ELEVATED_FROM else RiskBand.CLEAN
 
 
-def _hits(text: str, channel: Channel, hidden: tuple[tuple[int, int], ...]) -> list[Hit]:
+def _hits(text: str, channel: Channel, hidden: tuple[tuple[int, int], ...], weights: Weights) -> list[Hit]:
     """Every hit in `text`, in order of place, with what the concealed ones say about concealment added."""
     view = fold(text)
-    hits = list(find(view, channel))
+    english = is_english(text)
+    hits = [*find(view, channel), *_styled(text, view, channel, weights, english=english)]
     for island in islands(text):
-        rules = {hit.rule.name: hit.rule for hit in find(fold(island.text), channel)}
-        if rules:
-            hits += [Hit(rule, island.start, island.end, rule.weight(channel)) for rule in rules.values()]
+        decoded = fold(island.text)
+        strongest: dict[str, Hit] = {}
+        for hit in [*find(decoded, channel), *_styled(island.text, decoded, channel, weights, english=english)]:
+            if hit.rule.name not in strongest or hit.score > strongest[hit.rule.name].score:
+                strongest[hit.rule.name] = replace(hit, start=island.start, end=island.end)
+        if strongest:
+            hits += strongest.values()
             hits.append(Hit(CONCEALED, island.start, island.end, CONCEALED.weight(channel), island.encoding))
-    if FOREIGN.weight(channel):
+    if english and FOREIGN.weight(channel):
         hits += [Hit(FOREIGN, start, end, FOREIGN.weight(channel)) for start, end in foreign_passages(text)]
     hits += _concealed(text, hits, sorted({*hidden, *hidden_stretches(text)}), channel)
     return sorted(hits, key=lambda hit: (hit.start, hit.end, hit.rule.name))
+
+
+def _styled(text: str, view: View, channel: Channel, weights: Weights, *, english: bool) -> list[Hit]:
+    """What the scorer finds. It has learnt from English: in a text of another language it judges English passages."""
+    return [
+        Hit(STYLE[channel], passage.start, passage.end, passage.risk, "; ".join(passage.reasons))
+        for passage in passages(grams(text, view), weights.head(channel))
+        if english or is_english(text[passage.start : passage.end])
+    ]
 
 
 def _concealed(text: str, hits: Iterable[Hit], hidden: list[tuple[int, int]], channel: Channel) -> list[Hit]:
@@ -99,7 +130,7 @@ def _worst_window(hits: list[Hit], size: int) -> float:
 
 
 def _signal(hit: Hit, channel: Channel, document: DocumentText | None) -> Signal:
-    how = f" ({hit.encoding})" if hit.encoding else ""
+    how = f" ({hit.note})" if hit.note else ""
     return Signal(
         name=hit.rule.name,
         channel=channel,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from countersign.sentinel import orders, voices
 from countersign.sentinel.normalise import View
 from countersign.sentinel.rule import Kind, Rule, rule
+from countersign.sentinel.weights import HIGHEST
 from countersign.words import Channel
 
 RULES: tuple[Rule, ...] = orders.RULES + voices.RULES
@@ -39,16 +40,38 @@ FOREIGN = rule(
 )
 """Added by the screen to a sentence that is not English in a document that is."""
 
+STYLE = {
+    Channel.DOCUMENT: rule(
+        Kind.STYLE,
+        "reads_like_an_order",
+        HIGHEST,
+        0,
+        "",
+        "",
+        "holds a passage that reads like a request to a model, not like a contract",
+    ),
+    Channel.INSTRUCTION: rule(
+        Kind.STYLE,
+        "reads_like_an_attack",
+        0,
+        HIGHEST,
+        "",
+        "",
+        "holds a passage that reads like known attempts to take control of a model",
+    ),
+}
+"""Added by the screen to passages that the statistical scorer finds; it counts with the risk found."""
+
 
 @dataclass(frozen=True)
 class Hit:
-    """One match: `rule` at `start` to `end` of the original text, counting for `score`."""
+    """One match: `rule` at `start` to `end` of the original text, counting for `score`; `note` goes with it in words."""
 
     rule: Rule
     start: int
     end: int
     score: float
-    encoding: str = ""
+    note: str = ""
 
 
 _REACH = 200

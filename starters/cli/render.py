@@ -16,8 +16,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from countersign.review.payloads import AnalysisResult, Finding, Receipt, ReviewStatus
-from countersign.words import Outcome, Severity
+from countersign.review.payloads import AnalysisResult, Finding, Receipt, ReviewStatus, Screening
+from countersign.words import Outcome, RiskBand, Severity
 
 if TYPE_CHECKING:
     from starters.client import Submission
@@ -173,6 +173,21 @@ def analysis_panel(analysis: AnalysisResult) -> Panel:
     return Panel(Group(*parts), title="Analysis", title_align="left")
 
 
+def signals_panel(screening: Screening) -> Panel:
+    """Why a text is suspicious and where: page, and characters of the extracted text of the signal's channel."""
+    table = table_of("signal", "in", "score", "page", "characters", "why")
+    for signal in screening.signals:
+        table.add_row(
+            cell(signal.name),
+            cell(signal.channel),
+            cell(f"{signal.score:.2f}"),
+            cell(signal.page),
+            cell(None if signal.start is None else f"{signal.start}-{signal.end}"),
+            cell(signal.explanation),
+        )
+    return Panel(table, title="Screening", title_align="left")
+
+
 def header(status: ReviewStatus) -> Panel:
     """Who, where, what it costs so far."""
     now = status.outcome or status.stage
@@ -253,6 +268,8 @@ def commands(lines: Sequence[str]) -> Text:
 def status_view(status: ReviewStatus, default_tenant: str, now: datetime | None = None) -> Group:
     """Everything about one review."""
     parts: list[RenderableType] = [header(status)]
+    if status.screening and status.screening.signals and status.screening.band is not RiskBand.CLEAN:
+        parts.append(signals_panel(status.screening))
     if status.analysis:
         parts.append(analysis_panel(status.analysis))
     line = waiting(status, now or datetime.now(UTC))
@@ -277,4 +294,4 @@ def submitted_line(name: str, taken: "Submission") -> Text:
     """What became of one file."""
     what = "is there already, as" if taken.existing else "submitted as"
     line = f"{printable(name)}: {what} {taken.review_id} (playbook {taken.playbook}, tenant {taken.tenant})"
-    return Text(f"{line}; waits for {turn(taken.ahead, taken.estimate_s)}" if taken.ahead else line)
+    return Text(f"{line}\n  waits for {turn(taken.ahead, taken.estimate_s)}" if taken.ahead else line)

@@ -18,6 +18,12 @@ from starters.gateway.bodies import GRACE_S, MIN_BYTES_PER_S, Memory
 PIECE = 65_536
 
 
+EXAMPLE = (
+    "MUTUAL NON-DISCLOSURE AGREEMENT\n\n1. Term\nThis Agreement continues for two (2) years.\n\n"
+    "2. Governing Law\nThis Agreement is governed by the laws of Ireland.\n"
+)
+
+
 class _Body(BaseModel):
     """Base of what comes in: fields of ours only; errors hide values."""
 
@@ -26,6 +32,14 @@ class _Body(BaseModel):
 
 class SubmitJson(_Body):
     """A contract as text. Files go into a form."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"text": EXAMPLE, "playbook": "nda", "ask": "We are Halden. May we sign?", "session": "deal-7"}
+            ]
+        }
+    )
 
     text: str = Field(min_length=1, max_length=1_500_000)
     playbook: str = Field(default="nda", pattern=r"^[a-z][a-z0-9_]{1,47}$")
@@ -43,6 +57,8 @@ class ClaimBody(_Body):
 class DecisionBody(_Body):
     """A decision. Who decides is who asks."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "approve", "note": "as agreed in March"}]})
+
     verdict: Verdict
     note: str = Field(default="", max_length=4000)
     edits: tuple[Edit, ...] = Field(default=(), max_length=500)
@@ -55,6 +71,8 @@ class DecisionBody(_Body):
 
 class AnswerBody(_Body):
     """The requester's answer to a question."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "The Irish company signs"}]})
 
     text: str = Field(min_length=1, max_length=8000)
 

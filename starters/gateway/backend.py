@@ -77,7 +77,7 @@ class Backend:
         if self._services is not None:
             return self._services
         if self._opening is None or self._opening.done():
-            self._opening = asyncio.create_task(self.client.services())
+            self._opening = asyncio.create_task(self._open())
         try:
             async with asyncio.timeout(PATIENCE_S):
                 # Shielded: a request that is given up must not take the connection from the others who wait for it.
@@ -85,6 +85,11 @@ class Backend:
         except TimeoutError:
             raise ServiceUnavailable("PostgreSQL does not answer yet") from None
         return self._services
+
+    async def _open(self) -> "Services":
+        services = await self.client.services()
+        await bring_up_to_date(services)
+        return services
 
     async def look(self) -> None:
         """Ask every server whether it is there."""
@@ -149,18 +154,31 @@ class Backend:
         raise no_such_review()
 
     async def standing(self, row: ReviewRow) -> Standing:
-        """Where a review stands: asked of its workflow while it runs, else, or when that has no answer, as stored."""
-        if row.outcome is None and self.up["temporal"] and not self._queries.locked():
+        """Where a review stands: asked of its workflow while there is one, else, or when that has no answer, as stored.
+
+        Before its turn and after its end, what Postgres has is the truth.
+        """
+        begun = not row.waits_for_its_turn
+        if begun and row.outcome is None and self.up["temporal"] and not self._queries.locked():
             async with self._queries:
                 with contextlib.suppress(ServiceUnavailable):
                     return await self.client.status(row.tenant, row.review_id)
-        status = await (await self.services()).reviews.status(row.review_id, tenant=row.tenant)
-        return Standing(status, live=row.outcome is not None)
+        services = await self.services()
+        status = await services.reviews.status(row.review_id, tenant=row.tenant)
+        if not begun and (turn := await services.intake.turn(row.tenant, row.review_id)) is not None:
+            status = status.model_copy(update={"ahead": turn.ahead, "estimate_s": turn.estimate_s})
+        return Standing(status, live=row.outcome is not None or not begun)
 
     @staticmethod
     def knows_why(who: Principal) -> bool:
         """Whether a person may see which signals fired. Who only asks for reviews may be trying the sentinel out."""
         return allowed(who, Action.READ_TRAIL)
+
+
+async def bring_up_to_date(services: "Services") -> None:
+    """Apply the migrations that the database lacks: a gateway may be the first to meet a new one."""
+    if await services.db.pending():
+        await services.db.migrate()
 
 
 def no_such_review() -> NotFound:

@@ -23,7 +23,7 @@ from countersign.errors import InvalidRequest, Overloaded, ServiceUnavailable
 from countersign.store.reviews import ReviewRow
 from countersign.trail.chain import TrailRow
 from starters.gateway.backend import Backend
-from starters.gateway.openapi import problems
+from starters.gateway.openapi import EVENT_SCHEMA, operation_id, problems
 from starters.gateway.reviews import backend_of, caller
 
 MAX_STREAMS = 200
@@ -35,7 +35,7 @@ POLL_S = (0.25, 2.0)
 RETRY_MS = 2_000
 """What a client is told to wait before it reconnects."""
 
-router = APIRouter()
+router = APIRouter(generate_unique_id_function=operation_id)
 
 
 class Streams:
@@ -89,7 +89,7 @@ class EventStream(StreamingResponse):
     responses={
         200: {
             "description": "Events `waiting` (its place in the room), `stage` (an entry of the trail) and `ended`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": EVENT_SCHEMA}},
         },
         204: {"description": "All of it was sent already."},
         **problems(401, 403, 404, 422, 503),
@@ -144,7 +144,7 @@ class Following:
                 if row.outcome is not None:
                     yield text + _event("ended", {"outcome": row.outcome}, _last(rows) + 1)
                     return
-                if not rows and (place := await self._place()) != waited:
+                if row.waits_for_its_turn and (place := await self._place(row)) != waited:
                     waited = place
                     text += _event("waiting", place)
             except ServiceUnavailable:
@@ -168,10 +168,9 @@ class Following:
         except TimeoutError:
             return
 
-    async def _place(self) -> dict[str, Any]:
+    async def _place(self, row: ReviewRow) -> dict[str, Any]:
         """Its place in the waiting room."""
-        services = await self._backend.services()
-        status = await services.reviews.status(self._row.review_id, tenant=self._row.tenant)
+        status = (await self._backend.standing(row)).status
         return {"ahead": status.ahead, "estimate_s": status.estimate_s}
 
     def _stage(self, entry: TrailRow) -> str:

@@ -10,10 +10,10 @@ from countersign.access.permissions import Action
 from countersign.access.principal import Principal
 from starters.gateway.answers import Health, json_response
 from starters.gateway.metrics import CONTENT_TYPE
-from starters.gateway.openapi import problems
+from starters.gateway.openapi import operation_id, problems
 from starters.gateway.reviews import backend_of, caller
 
-router = APIRouter()
+router = APIRouter(generate_unique_id_function=operation_id)
 
 
 @router.get("/healthz", response_model=Health)

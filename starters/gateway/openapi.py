@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from starters.gateway.problems import KINDS, MEDIA_TYPE, Problem
@@ -19,7 +20,7 @@ KEY_HEADER = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "1 to 255 visible ASCII characters of your own; a repeat with the same key is the same request.",
+    "description": "1 to 255 visible ASCII characters of your own; what is repeated with the same key counts once.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
 _RETRY = {"Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}}
@@ -36,6 +37,16 @@ FORM_SCHEMA: dict[str, Any] = {
         "playbook": {"type": "string", "pattern": "^[a-z][a-z0-9_]{1,47}$", "default": "nda"},
         "ask": {"type": "string", "maxLength": 4000},
         "session": {"type": "string", "maxLength": 200},
+    },
+}
+EVENT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "One event. `data` is JSON.",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "Number of the entry on the trail; not of `waiting`."},
+        "event": {"enum": ["waiting", "stage", "ended"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
     },
 }
 _EXTRA_MODELS: list[type[BaseModel]] = []
@@ -58,6 +69,19 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def rate_limited(answer: dict[str, Any]) -> dict[str, Any]:
     """`answer` with the RateLimit headers."""
     return {**answer, "headers": {**_RATE, **answer.get("headers", {})}}
+
+
+def review_links(*operations: str, review: str) -> dict[str, Any]:
+    """What can be done next with the review whose id stands at `review` in an answer's body."""
+    return {
+        operation: {"operationId": operation, "parameters": {"review_id": f"$response.body#{review}"}}
+        for operation in operations
+    }
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of the function: short, and what generated clients call it."""
+    return route.name
 
 
 def body_of(model: type[BaseModel], *, required: bool = True, idempotent: bool = False) -> dict[str, Any]:

@@ -26,13 +26,13 @@ from starters.gateway.answers import (
 )
 from starters.gateway.backend import Backend
 from starters.gateway.bodies import read_json
-from starters.gateway.openapi import FILE, body_of, problems
+from starters.gateway.openapi import FILE, body_of, operation_id, problems
 from starters.ids import base32
 
 MAX_IDEMPOTENCY_KEY = 255
 SUFFIXES = {"application/pdf": "pdf", "text/plain": "txt", "text/markdown": "md"}
 
-router = APIRouter()
+router = APIRouter(generate_unique_id_function=operation_id)
 
 
 def backend_of(request: Request) -> Backend:

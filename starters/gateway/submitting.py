@@ -16,7 +16,15 @@ from starters.gateway.answers import Accepted, SubmitJson, json_response
 from starters.gateway.backend import Backend
 from starters.gateway.bodies import MAX_FORM_TEXT, MAX_JSON, Body, is_json, parse_json, refused
 from starters.gateway.forms import boundary_of, read_form
-from starters.gateway.openapi import FORM_SCHEMA, KEY_HEADER, problems, rate_limited, schema_of
+from starters.gateway.openapi import (
+    FORM_SCHEMA,
+    KEY_HEADER,
+    operation_id,
+    problems,
+    rate_limited,
+    review_links,
+    schema_of,
+)
 from starters.gateway.problems import KeyReused, UnsupportedMedia, rate_headers
 from starters.gateway.reviews import backend_of, caller, derived_id, idempotency_key
 from starters.ids import new_review_id
@@ -28,12 +36,15 @@ HELD_BY_FORM = 640_000
 HELD_BY_JSON = 4
 """Times its size, that a JSON body is in memory: raw, parsed, encoded, sealed."""
 
-router = APIRouter()
+router = APIRouter(generate_unique_id_function=operation_id)
 
 _ACCEPTED = rate_limited(
     {
         "description": "Taken in, durably. A repeat of the same request is answered the same, with `existing` true.",
         "headers": {"Location": {"description": "Where it stands.", "schema": {"type": "string"}}},
+        "links": review_links(
+            "read_review", "read_document", "read_trail", "follow", "claim", "decide", "answer", review="/review_id"
+        ),
     }
 )
 _BODY = {

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from countersign.access.principal import Principal
 from countersign.admission.entry import DoorStanding, Entry, Place
-from countersign.admission.intake import Accepted
+from countersign.admission.intake import Accepted, Turn
 from countersign.document.model import DocumentText, Page
 from countersign.errors import CountersignError, InvalidRequest, NotFound, ServiceUnavailable, Unauthenticated
 from countersign.review.payloads import (
@@ -78,6 +78,7 @@ class FakeIntake:
     """The door's answers in the order of `entries` (then the last one again), and what was taken in."""
 
     refusal: CountersignError | None = None
+    turns: Turn | None = None
     entry: Entry = field(
         default_factory=lambda: Entry(Place.ROOM, ahead=3, estimate_s=1.5, limit=100, remaining=57, reset_s=359.2)
     )
@@ -117,6 +118,9 @@ class FakeIntake:
             yield place
         finally:
             self.left += not place.accepted
+
+    async def turn(self, tenant: str, review_id: str) -> Turn | None:
+        return self.turns
 
     def upload(self, tenant: str, review_id: str) -> FakeUpload:
         self.last = FakeUpload()
@@ -195,6 +199,7 @@ class World:
         if self.away:
             raise ServiceUnavailable("PostgreSQL at db.internal:5432/countersign does not answer (OSError)")
         return SimpleNamespace(
+            db=SimpleNamespace(pending=self._pending),
             authenticator=self,
             intake=self.intake,
             reviews=SimpleNamespace(row=self._row, list=self._list, queue=self._queue, status=self._status),
@@ -260,6 +265,9 @@ class World:
 
     async def _trail(self, workflow_id: str) -> tuple[TrailRow, ...]:
         return tuple(self.entries)
+
+    async def _pending(self) -> tuple[str, ...]:
+        return ()
 
     async def _standing(self) -> DoorStanding:
         return DoorStanding(in_flight={"acme": 2}, waiting={"acme": 5}, rate=1.5)

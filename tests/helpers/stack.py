@@ -158,7 +158,12 @@ def _environment(home: Path, playbooks: Path) -> Mapping[str, str]:
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("COUNTERSIGN_", "TEMPORAL_"))
     }
-    return {**inherited, "COUNTERSIGN_HOME": str(home), "COUNTERSIGN_PLAYBOOKS": str(playbooks)}
+    return {
+        **inherited,
+        "COUNTERSIGN_HOME": str(home),
+        "COUNTERSIGN_PLAYBOOKS": str(playbooks),
+        "COUNTERSIGN_GATEWAY_PORT": "0",
+    }
 
 
 MACHINE = (

@@ -1,7 +1,10 @@
 """What a workflow test touches, and what it does most."""
 
 import asyncio
+import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
@@ -9,8 +12,12 @@ from temporalio.testing import WorkflowEnvironment
 
 from countersign.review.payloads import Decision, Receipt, ReviewStatus
 from countersign.services import Services
-from countersign.words import Verdict
+from countersign.words import Stage, Verdict
 from workflows.review import ReviewWorkflow
+
+HISTORIES = Path(__file__).parent.parent / "replay" / "histories"
+
+Handle = WorkflowHandle[ReviewWorkflow, ReviewStatus]
 
 
 @dataclass
@@ -49,3 +56,22 @@ class World:
         check = await self.services.trail.verify(workflow_id)
         assert check.ok, check.problem
         return [f"{row.stage}:{row.event}" for row in await self.services.trail.rows(workflow_id)]
+
+
+async def finished(world: World, handle: Handle, route: str) -> ReviewStatus:
+    """The final status; the history becomes a stored one when COUNTERSIGN_SAVE_HISTORIES is set."""
+    status = await handle.result()
+    if os.environ.get("COUNTERSIGN_SAVE_HISTORIES"):
+        history = portable(json.loads((await handle.fetch_history()).to_json()))
+        (HISTORIES / f"{route}.json").write_text(json.dumps(history, indent=1) + "\n")
+    assert status.stage is Stage.DONE
+    row = await world.services.reviews.row(status.review_id)
+    assert (row.outcome, row.stage) == (status.outcome, Stage.DONE)
+    return status
+
+
+def portable(history: Any) -> Any:  # any JSON
+    """A history without what belongs to the machine it was made on: paths in stack traces, process identities."""
+    if isinstance(history, dict):
+        return {key: portable(value) for key, value in history.items() if key not in ("stackTrace", "identity")}
+    return [portable(value) for value in history] if isinstance(history, list) else history

@@ -283,7 +283,7 @@ def test_the_same_file_under_the_same_id_is_no_second_review(dev: Dev, files: Pa
 @pytest.mark.usefixtures("submitted")
 def test_no_log_has_a_name_or_a_word_of_a_document(dev: Dev) -> None:
     logs = sorted((dev.home / "logs").glob("*.log"))
-    assert {log.stem for log in logs} == {"postgres", "temporal", "valkey", "worker"}
+    assert {log.stem for log in logs} == {"gateway", "postgres", "temporal", "valkey", "worker"}
     for log in logs:
         text = log.read_text(errors="replace")
         for secret in (REQUESTER, REVIEWER, PHRASE):

@@ -17,7 +17,7 @@ import pytest_asyncio
 from helpers.stack import EXAMPLES, SIGNED, Dev, running_dev
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import Client, WorkflowHandle
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from countersign.errors import ServiceUnavailable
 from countersign.review.payloads import ReviewRequest, ReviewStatus
@@ -85,8 +85,13 @@ async def ways(own: Dev, eventually: "Eventually") -> Ways:
 
 
 async def at_work(handle: Handle, activity: str) -> bool:
-    """Whether a worker holds this activity, as far as Temporal knows."""
-    pending = (await handle.describe()).raw_description.pending_activities
+    """Whether a worker holds this activity, as far as Temporal knows; it knows nothing before the review's turn."""
+    try:
+        pending = (await handle.describe()).raw_description.pending_activities
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
     started = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
     return any(one.activity_type.name == activity and one.state == started for one in pending)
 
@@ -134,7 +139,7 @@ async def attempts(handle: Handle, activity: str) -> int:
 
 @dataclass(frozen=True)
 class Crash:
-    """What is killed as soon as the review is at a step; without a step, at once."""
+    """What is killed as soon as the review is at a step; without a step, as soon as it is accepted."""
 
     victim: str
     step: str | None
@@ -150,6 +155,10 @@ CRASHES = (
     Crash("postgres", "analyse"),
     Crash("temporal", "analyse"),
     Crash("valkey", None),
+    # While it is given its turn, or before: the dispatcher with its worker, and what it works on.
+    Crash("worker", None),
+    Crash("temporal", None),
+    Crash("postgres", None),
 )
 
 

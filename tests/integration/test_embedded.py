@@ -194,9 +194,17 @@ async def test_servers_die_with_a_killed_supervisor(other: Path, eventually: "Ev
 
 
 async def run_dev(home: Path) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
-    """`countersign dev --no-worker --json` once it is up, and its line."""
+    """`countersign dev --no-worker --no-gateway --json` once it is up, and its line."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from starters.cli.main import main; main()", "dev", "--no-worker", "--json"),
+        *(
+            sys.executable,
+            "-c",
+            "from starters.cli.main import main; main()",
+            "dev",
+            "--no-worker",
+            "--no-gateway",
+            "--json",
+        ),
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "COUNTERSIGN_HOME": str(home)},
     )

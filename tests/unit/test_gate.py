@@ -4,11 +4,15 @@ import itertools
 
 import pytest
 
+from countersign.review.capability import Capability, capability
 from countersign.review.gate import gate
 from countersign.review.payloads import AnalysisResult, Finding, Screening, SigningPolicy
 from countersign.words import Autonomy, RiskBand, Route, Severity
 
-CLEAN = Screening(risk_score=0.05, band=RiskBand.CLEAN)
+FULL = Capability()
+ELEVATED = capability(Screening(risk_score=0.4, band=RiskBand.ELEVATED))
+UNSCREENED = capability(None)
+UNJUDGED = capability(Screening(risk_score=0.05, band=RiskBand.CLEAN), judged=False)
 SUP, SEMI, AUTO = Autonomy.SUPERVISED, Autonomy.SEMI_AUTONOMOUS, Autonomy.AUTONOMOUS
 
 
@@ -39,41 +43,41 @@ def result(
     ],
 )
 def test_routes(autonomy: Autonomy, analysis: AnalysisResult, expected: Route) -> None:
-    decided = gate(analysis, autonomy=autonomy, screening=CLEAN, policy=SigningPolicy())
+    decided = gate(analysis, autonomy=autonomy, capability=FULL, policy=SigningPolicy())
     assert decided.route is expected
     assert decided.reasons
 
 
-@pytest.mark.parametrize("screening", [None, Screening(risk_score=0.4, band=RiskBand.ELEVATED)])
-def test_suspicion_or_a_silent_sentinel_means_a_person(screening: Screening | None) -> None:
-    decided = gate(result(), autonomy=AUTO, screening=screening, policy=SigningPolicy())
+@pytest.mark.parametrize("left", [ELEVATED, UNSCREENED, UNJUDGED])
+def test_suspicion_or_a_silent_sentinel_means_a_person(left: Capability) -> None:
+    decided = gate(result(), autonomy=AUTO, capability=left, policy=SigningPolicy())
     assert (decided.route, decided.autonomy) == (Route.REVIEW, SUP)
+    assert decided.reasons[0] == left.reasons[0]
 
 
 def test_a_blocked_screening_is_a_block() -> None:
-    blocked = Screening(risk_score=0.9, band=RiskBand.BLOCKED)
-    assert gate(result(), autonomy=AUTO, screening=blocked, policy=SigningPolicy()).route is Route.BLOCK
+    left = capability(Screening(risk_score=0.9, band=RiskBand.BLOCKED))
+    assert gate(result(), autonomy=AUTO, capability=left, policy=SigningPolicy()).route is Route.BLOCK
 
 
 def test_a_contract_of_another_kind_needs_a_person() -> None:
     policy = SigningPolicy(contract_types=("nda",))
     for kind, route in (("nda", Route.RELEASE), ("lease", Route.REVIEW)):
-        decided = gate(result(), autonomy=AUTO, screening=CLEAN, policy=policy, contract_type=kind)
+        decided = gate(result(), autonomy=AUTO, capability=FULL, policy=policy, contract_type=kind)
         assert decided.route is route
 
 
 def test_four_eyes_can_be_switched_off_by_the_playbook() -> None:
     policy = SigningPolicy(four_eyes_at="never")
-    assert gate(result(Severity.CRITICAL), autonomy=AUTO, screening=CLEAN, policy=policy).route is Route.RELEASE
+    assert gate(result(Severity.CRITICAL), autonomy=AUTO, capability=FULL, policy=policy).route is Route.RELEASE
 
 
 def test_what_goes_wrong_never_raises_autonomy_nor_releases_more() -> None:
     order = [SUP, SEMI, AUTO]
-    elevated = Screening(risk_score=0.4, band=RiskBand.ELEVATED)
     for level, severity, confidence in itertools.product(order, Severity, (0.5, 0.8, 1.0)):
-        good = gate(result(severity, confidence), autonomy=level, screening=CLEAN, policy=SigningPolicy())
-        for screening, degraded in ((None, ()), (elevated, ()), (CLEAN, ("x",)), (None, ("x",))):
+        good = gate(result(severity, confidence), autonomy=level, capability=FULL, policy=SigningPolicy())
+        for left, degraded in ((UNSCREENED, ()), (UNJUDGED, ()), (ELEVATED, ()), (FULL, ("x",)), (UNSCREENED, ("x",))):
             analysis = result(severity, confidence, degraded=degraded)
-            bad = gate(analysis, autonomy=level, screening=screening, policy=SigningPolicy())
+            bad = gate(analysis, autonomy=level, capability=left, policy=SigningPolicy())
             assert order.index(bad.autonomy) <= order.index(good.autonomy)
             assert not (bad.route is Route.RELEASE and good.route is not Route.RELEASE)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from helpers.gateway import ANA, AT, BOB, MARK, PSEUDONYMS, TEXT, World, entry, row
 
+from countersign.admission.intake import Turn
 from countersign.errors import CountersignError, DecisionRefused, NotFound, RateLimited, ServiceUnavailable
 from countersign.review.payloads import Screening, Signal
 from countersign.words import Channel, Outcome, RiskBand, Stage, Verdict
@@ -54,13 +55,16 @@ async def test_signals_are_not_for_who_may_be_trying_them_out(world: World) -> N
     assert (await get(world, "/v1/reviews/r-1", "ana")).json()["screening"] is None
 
 
-async def test_an_ended_review_is_no_load_on_workers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_a_review_under_way_is_asked_of_its_workflow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     async def nobody(*_: object) -> None:
         raise AssertionError("the workflow was asked")
 
     monkeypatch.setattr(world, "status", nobody)
     world.rows["r-1"] = row(outcome=Outcome.APPROVED)
     assert (await get(world, "/v1/reviews/r-1")).json()["live"] is True
+    world.rows["r-1"], world.intake.turns = row(dispatched_at=None), Turn(4, 2.5)
+    waiting = (await get(world, "/v1/reviews/r-1")).json()
+    assert (waiting["live"], waiting["ahead"], waiting["estimate_s"]) == (True, 4, 2.5)
     world.rows["r-1"] = row()
     world.backend.up["temporal"] = False
     assert (await get(world, "/v1/reviews/r-1")).json()["live"] is False
@@ -357,7 +361,7 @@ async def test_a_follower_sees_its_place_and_then_each_step(world: World, monkey
 
     async def look(review_id: str, tenant: str) -> Any:
         now, world.entries, ahead = moves.pop(0)
-        world.projected = world.projected.model_copy(update={"ahead": ahead, "estimate_s": 1.0})
+        world.intake.turns = None if ahead is None else Turn(ahead, 1.0)
         if now is None:
             raise ServiceUnavailable("PostgreSQL does not answer")
         return now

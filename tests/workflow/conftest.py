@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from helpers.gate import patient_door
 from helpers.world import World
 from temporalio.testing import WorkflowEnvironment
 
@@ -24,6 +25,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     """One world a test process."""
     home = tmp_path_factory.mktemp("home")
     async with AsyncExitStack() as stack:
+        stack.enter_context(patient_door())
         env = await stack.enter_async_context(
             await WorkflowEnvironment.start_time_skipping(
                 test_server_existing_path=str(TEST_SERVER), plugins=[countersign_plugin()]

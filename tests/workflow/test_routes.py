@@ -1,44 +1,18 @@
 """Every route of ReviewWorkflow, with real activities, real databases and the time-skipping Temporal server."""
 
-import json
-import os
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.contracts import HOSTILE, nda
 from helpers.stack import MACHINE, SIGNED
-from helpers.world import World
-from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
+from helpers.world import Handle, World, finished
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from countersign.review.payloads import Answer, Claim, ReviewStatus
-from countersign.words import Autonomy, Outcome, RiskBand, Route, Severity, Stage, Verdict
+from countersign.words import Autonomy, Outcome, RiskBand, Route, Severity, Verdict
 from workflows.review import ReviewWorkflow
-
-HISTORIES = Path(__file__).parent.parent / "replay" / "histories"
-
-Handle = WorkflowHandle[ReviewWorkflow, ReviewStatus]
-
-
-async def finished(world: World, handle: Handle, route: str) -> ReviewStatus:
-    """The final status; the history becomes a stored one when COUNTERSIGN_SAVE_HISTORIES is set."""
-    status = await handle.result()
-    if os.environ.get("COUNTERSIGN_SAVE_HISTORIES"):
-        history = portable(json.loads((await handle.fetch_history()).to_json()))
-        (HISTORIES / f"{route}.json").write_text(json.dumps(history, indent=1) + "\n")
-    assert status.stage is Stage.DONE
-    row = await world.services.reviews.row(status.review_id)
-    assert (row.outcome, row.stage) == (status.outcome, Stage.DONE)
-    return status
-
-
-def portable(history: Any) -> Any:  # any JSON
-    """A history without what belongs to the machine it was made on: paths in stack traces, process identities."""
-    if isinstance(history, dict):
-        return {key: portable(value) for key, value in history.items() if key not in ("stackTrace", "identity")}
-    return [portable(value) for value in history] if isinstance(history, list) else history
 
 
 async def refusal(world: World, handle: Handle, verdict: Verdict, reviewer: str, **fields: Any) -> str:

@@ -61,11 +61,11 @@ def queries(db: Database, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     fetchrow, execute = db.fetchrow, db.execute
 
     async def fetchrow_noted(sql: str, *args: object) -> object:
-        seen.append(sql.split()[0])
+        seen.append(sql.split(maxsplit=1)[0])
         return await fetchrow(sql, *args)
 
     async def execute_noted(sql: str, *args: object) -> int:
-        seen.append(sql.split()[0])
+        seen.append(sql.split(maxsplit=1)[0])
         return await execute(sql, *args)
 
     monkeypatch.setattr(db, "fetchrow", fetchrow_noted)

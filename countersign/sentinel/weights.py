@@ -1,0 +1,141 @@
+"""The scorer's trained weights: one head for each channel, and the calibration that makes sums into risks.
+
+Made by `benchmarks/train_sentinel.py` (see ATTRIBUTION.md here) and committed as `weights.npz`. Weights are whole
+numbers, so a text has the same score on every machine and version.
+"""
+
+import math
+import zipfile
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from countersign.errors import CountersignError
+from countersign.sentinel.grams import BITS
+from countersign.words import Channel
+
+PATH = Path(__file__).with_name("weights.npz")
+UNIT = 256
+"""Weights are kept as multiples of 1/UNIT of a natural-logarithm unit."""
+HOLD, BLOCK = 0.3, 0.6
+"""The risks that `Calibration.hold` and `Calibration.block` are mapped to."""
+HIGHEST = 0.95
+"""No statistic is proof."""
+
+
+class SentinelError(CountersignError):
+    """The sentinel cannot judge: its weights are missing or damaged. Nothing may count as clean for that reason."""
+
+    type = "SentinelError"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """From the best passage's sum x to a risk, by extreme-value statistics of benign texts.
+
+    The highest sum over the passages of a benign text of n tokens is at least x with probability
+    `1 - exp(-scale * n * exp(-decay * x))`: the law of the maximal segment score (Karlin and Altschul, PNAS 87:2264,
+    1990), with `decay` and `scale` fitted to benign texts the weights never saw. n is always `tokens`, the length of
+    the longest text the policy speaks of, never that of the text at hand: otherwise padding would lower a score.
+    """
+
+    decay: float
+    """Per unit of x; above 0."""
+    scale: float
+    """Expected passages above x = 0 for each token; above 0."""
+    tokens: int
+    """Length of the reference text, in tokens (some 600 a page)."""
+    hold: float
+    """Chance at which the risk is 0.3: so many benign texts of that length may be held for a person."""
+    block: float
+    """Chance at which the risk is 0.6; below `hold`."""
+
+    def chance(self, x: float) -> float:
+        """The chance that a benign text of the reference length has a passage with a sum of at least `x`."""
+        return -math.expm1(-self.scale * self.tokens * math.exp(-self.decay * x))
+
+    def risk(self, x: float) -> float:
+        """The risk in [0, 0.95], linear in the logarithm of the chance, 0.3 at `hold` and 0.6 at `block`."""
+        chance = max(self.chance(x), 1e-12)
+        risk = HOLD + (BLOCK - HOLD) * math.log(self.hold / chance) / math.log(self.hold / self.block)
+        return round(min(max(risk, 0.0), HIGHEST), 4)
+
+    def least_sum(self, risk: float) -> float:
+        """The x whose risk is `risk`: the inverse of `risk`, for a `risk` above 0 and below 0.95."""
+        chance = self.hold * (self.block / self.hold) ** ((risk - HOLD) / (BLOCK - HOLD))
+        return -math.log(-math.log1p(-min(chance, 1 - 1e-9)) / (self.scale * self.tokens)) / self.decay
+
+
+@dataclass(frozen=True)
+class Head:
+    """One channel's weights: `table[place]` is a feature's, `drift` is added for each token; both times UNIT."""
+
+    table: NDArray[np.int32]
+    drift: int
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The heads of both channels."""
+
+    document: Head
+    instruction: Head
+
+    def head(self, channel: Channel) -> Head:
+        """The head of `channel`."""
+        return self.document if channel is Channel.DOCUMENT else self.instruction
+
+
+def save(path: Path, weights: Weights) -> None:
+    """Write the weights, only those that are not 0."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for channel in Channel:
+        head = weights.head(channel)
+        places = np.flatnonzero(head.table)
+        arrays[f"{channel}_gaps"] = np.diff(places, prepend=0).astype(np.uint32)
+        arrays[f"{channel}_table"] = head.table[places].astype(np.int16)
+        arrays[f"{channel}_drift"] = np.array(head.drift)
+        arrays[f"{channel}_calibration"] = np.array(list(asdict(head.calibration).values()), dtype=np.float64)
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
+def load(path: Path) -> Weights:
+    """Read what `save` wrote.
+
+    Raises:
+        SentinelError: the file is missing, damaged or of another version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            heads = {channel: _head(data, channel) for channel in Channel}
+    except (OSError, ValueError, KeyError, EOFError, IndexError, TypeError, zipfile.BadZipFile) as error:
+        raise SentinelError(
+            f"the sentinel's weights {path.name} cannot be read ({type(error).__name__})",
+            remedy="Install the package again, or write them anew with benchmarks/train_sentinel.py --write",
+        ) from None
+    return Weights(document=heads[Channel.DOCUMENT], instruction=heads[Channel.INSTRUCTION])
+
+
+def _head(data: "np.lib.npyio.NpzFile", channel: Channel) -> Head:
+    table = np.zeros(1 << BITS, dtype=np.int32)
+    table[np.cumsum(data[f"{channel}_gaps"], dtype=np.int64)] = data[f"{channel}_table"]
+    names = [field.name for field in fields(Calibration)]
+    values = dict(zip(names, map(float, data[f"{channel}_calibration"]), strict=True))
+    calibration = Calibration(**{**values, "tokens": int(values["tokens"])})  # type: ignore[arg-type]
+    if not (calibration.decay > 0 and calibration.scale > 0 and 0 < calibration.block < calibration.hold < 1):
+        raise ValueError(channel)
+    return Head(table, int(data[f"{channel}_drift"]), calibration)
+
+
+@lru_cache(maxsize=1)
+def committed() -> Weights:
+    """The weights that ship with the package, read once.
+
+    Raises:
+        SentinelError: they are missing or damaged.
+    """
+    return load(PATH)

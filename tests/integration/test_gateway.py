@@ -1,0 +1,245 @@
+"""The gateway of a running `countersign dev`: a review from submission to signature, who may do what, and a fuzz."""
+
+import asyncio
+import json
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from helpers.contracts import nda
+from helpers.endpoints import ENDPOINTS, WHO, Endpoint
+from helpers.stack import BIN, CALL_S, SIGNED, Dev, until
+
+from countersign.services import Services
+from countersign.words import Role
+from workers.endpoints import ENDPOINTS_FILE, resolve
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+PHRASE = "Quetzalcoatl Instruments"
+"""A party of the submitted contracts, and part of every name; must be in no log."""
+ROLES: Mapping[str, tuple[Role, ...]] = {
+    "owner": (Role.REQUESTER,),
+    "requester": (Role.REQUESTER,),
+    **{role.value: (role,) for role in Role if role is not Role.REQUESTER},
+    "second": (Role.REVIEWER,),
+    "rival": tuple(Role),
+    "fuzz": tuple(Role),
+}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gateway, and a key of each of `ROLES`; only `rival` and `fuzz` are of tenants of their own."""
+
+    url: str
+    keys: Mapping[str, str]
+
+    @asynccontextmanager
+    async def client(self, who: str) -> AsyncIterator[httpx.AsyncClient]:
+        headers = {"Authorization": f"Bearer {self.keys[who]}"} if who in self.keys else {}
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=CALL_S) as client:
+            yield client
+
+    async def submit(self, who: str, text: str, **given: str) -> httpx.Response:
+        async with self.client(who) as client:
+            return await client.post(
+                "/v1/reviews", files={"file": ("nda.md", text)}, data={"playbook": "lenient", **given}
+            )
+
+    async def events(self, who: str, review_id: str, after: str = "") -> AsyncIterator[tuple[str, str, Any]]:
+        """(id, event, data) until the stream ends."""
+        async with (
+            self.client(who) as client,
+            client.stream("GET", f"/v1/reviews/{review_id}/events", headers={"Last-Event-ID": after}) as stream,
+        ):
+            event: dict[str, str] = {}
+            async for line in stream.aiter_lines():
+                name, _, value = line.partition(": ")
+                if line:
+                    event[name] = value
+                elif "event" in event:
+                    yield event.get("id", ""), event["event"], json.loads(event["data"])
+                    event = {}
+
+    async def until_signing(self, who: str, review_id: str) -> None:
+        async for _, kind, data in self.events(who, review_id):
+            assert kind != "ended", data
+            if data.get("event") == "waiting":
+                return
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gate(dev: Dev) -> AsyncIterator[Gate]:
+    async with Services.open(dev.settings, resolve(dev.settings)) as services:
+        keys = {}
+        for who, roles in ROLES.items():
+            tenant = who if who in ("rival", "fuzz") else "gate"
+            keys[who] = (await services.keys.create(tenant, f"{who} {PHRASE}", roles)).secret_text
+        await services.limits.change("fuzz", None, {"user_per_hour": 100_000}, by_hash="", reason="a fuzz is no person")
+    yield Gate(dev.described["gateway"], keys)
+
+
+async def test_a_review_from_submission_to_signature(gate: Gate, dev: Dev) -> None:
+    accepted = await gate.submit("owner", nda() + PHRASE, ask="Can we sign?")
+    assert accepted.status_code == 202, accepted.text
+    assert accepted.headers["ratelimit-policy"] == '"user";q=100;w=3600'
+    review_id = accepted.json()["review_id"]
+    assert accepted.headers["location"] == f"/v1/reviews/{review_id}"
+
+    await gate.until_signing("reviewer", review_id)
+    async with gate.client("reviewer") as reviewer, gate.client("owner") as owner, gate.client("second") as second:
+        queued = (await reviewer.get("/v1/queue")).json()["reviews"]
+        assert [row["review_id"] for row in queued] == [review_id]
+        claim = await reviewer.post(f"/v1/reviews/{review_id}/claim")
+        assert claim.status_code == 200, claim.text
+        review = (await reviewer.get(f"/v1/reviews/{review_id}")).json()
+        assert (review["claimed_by"], review["waiting_for"]) == (f"reviewer {PHRASE}", "reviewer")
+        assert (await second.post(f"/v1/reviews/{review_id}/claim")).status_code == 409
+
+        document = (await owner.get(f"/v1/reviews/{review_id}/document")).json()
+        finding = review["analysis"]["key_findings"][0]
+        for evidence in finding["evidence"]:
+            assert document["text"][evidence["start"] : evidence["end"]] == evidence["quote"]
+        raw = await owner.get(f"/v1/reviews/{review_id}/document", params={"raw": True})
+        assert raw.text == nda() + PHRASE
+
+        asked = {"verdict": "ask", "question": "Which of us?", "claim": claim.json()["token"]}
+        assert (await reviewer.post(f"/v1/reviews/{review_id}/decision", json=asked)).status_code == 200
+        answered = await owner.post(f"/v1/reviews/{review_id}/answer", json={"text": "The Irish one"})
+        assert answered.status_code == 200, answered.text
+        wrong = {"verdict": "approve", "digest": "0" * 64}
+        assert (await reviewer.post(f"/v1/reviews/{review_id}/decision", json=wrong)).status_code == 409
+        decision = {"verdict": "approve", "note": "fine"}
+        signed = await reviewer.post(f"/v1/reviews/{review_id}/decision", json=decision)
+        assert (signed.status_code, signed.json()["outcome"]) == (200, "approved")
+
+    told = [event async for event in gate.events("owner", review_id)]
+    assert told[-1][1:] == ("ended", {"outcome": "approved"})
+    stages = [f"{data['stage']}:{data['event']}" for _, kind, data in told if kind == "stage"]
+    assert [stage for stage in stages if stage in SIGNED] == list(SIGNED)
+    assert [number for number, _, _ in told] == [str(number) for number in range(1, len(told) + 1)]
+    resumed = [event async for event in gate.events("owner", review_id, told[-3][0])]
+    assert resumed == told[-2:]
+    assert [event async for event in gate.events("owner", review_id, told[-1][0])] == []
+    async with gate.client("auditor") as auditor:
+        trail = (await auditor.get(f"/v1/reviews/{review_id}/trail")).json()
+    assert trail["verified"] is True
+    assert [f"{row['stage']}:{row['event']}" for row in trail["rows"]] == stages
+
+
+async def test_every_endpoint_to_every_role_of_own_and_other_tenant(gate: Gate, dev: Dev) -> None:
+    review_id = (await gate.submit("owner", nda("four (4) years"))).json()["review_id"]
+    await gate.until_signing("auditor", review_id)
+
+    async def ask(endpoint: Endpoint, who: str) -> None:
+        async with (
+            gate.client(who) as client,
+            client.stream(endpoint.method, endpoint.path.format(review_id=review_id), json=endpoint.body) as answer,
+        ):
+            expected = endpoint.expected(who)
+            # The desk, too, has a say in what the table allows: nobody has asked a question, say.
+            allowed = (200, 409) if expected == 200 and endpoint.method == "POST" else (expected,)
+            assert answer.status_code in allowed, (endpoint, who, await answer.aread())
+
+    # Decisions last: they change what there is to see.
+    for endpoint in sorted(ENDPOINTS, key=lambda one: one.path.endswith("/decision")):
+        await asyncio.gather(*(ask(endpoint, who) for who in WHO))
+    async with gate.client("rival") as rival:
+        assert (await rival.get(f"/v1/reviews/{review_id}")).json()["detail"] == "there is no such review"
+        assert review_id not in (await rival.get("/v1/reviews", params={"limit": 1000})).text
+
+
+async def test_a_large_document_comes_back_as_it_was(gate: Gate) -> None:
+    """Over a megabyte: it is stored in chunks, as it comes."""
+    text = nda() + "\n".join(f"{number}. {PHRASE} shall not assign this Agreement." for number in range(25_000))
+    review_id = (await gate.submit("owner", text)).json()["review_id"]
+    async for _, kind, data in gate.events("auditor", review_id):
+        if kind == "ended" or data.get("event") == "read":
+            break
+    async with gate.client("owner") as owner:
+        raw = await owner.get(f"/v1/reviews/{review_id}/document", params={"raw": True})
+    assert raw.text == text
+
+
+async def test_a_repeated_key_is_one_review(gate: Gate) -> None:
+    async with gate.client("owner") as owner:
+        for number, (text, status) in enumerate([("1. Term", 202), ("1. Term", 202), ("2. Other", 422)]):
+            answer = await owner.post("/v1/reviews", json={"text": text}, headers={"Idempotency-Key": "once"})
+            assert answer.status_code == status, answer.text
+            if status == 202:
+                assert answer.json()["existing"] is (number > 0)
+    assert answer.json()["type"] == "urn:countersign:problem:idempotency-key-reused"
+
+
+async def test_a_killed_gateway_comes_back_where_it_was(gate: Gate, dev: Dev) -> None:
+    assert json.loads((dev.home / ENDPOINTS_FILE).read_text())["gateway"] == gate.url
+    dead = dev.kill("gateway")
+    until("the gateway is back", lambda: dev.is_restarted("gateway", dead))
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{gate.url}/readyz").json() == {"status": "ready", "degraded": []}
+        except httpx.TransportError:
+            return False
+
+    until("the gateway is ready", ready)
+
+
+async def test_alone_it_serves_until_it_is_told_to_stop(gate: Gate, dev: Dev) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(str(BIN / "countersign"), "gateway", "--port", "0", "--json"),
+        env=dict(dev.environment),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(CALL_S):
+        shown = json.loads(await process.stdout.readline())
+        assert shown["keys"] is True
+        alone = Gate(shown["gateway"], {**gate.keys, "dev": dev.described["api_key"]})
+        async with alone.client("dev") as client:
+            assert (await client.get("/v1/reviews")).json() == {
+                "reviews": []
+            }  # of the settings' tenant, which has none
+        process.send_signal(signal.SIGTERM)
+        _, log = await process.communicate()
+    assert process.returncode == 0, log
+
+
+async def test_a_fuzz_from_the_published_document_finds_no_mistake_of_ours(
+    gate: Gate, dev: Dev, tmp_path: Path
+) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run,
+        (
+            *(str(BIN / "schemathesis"), "run", f"{gate.url}/openapi.json"),
+            *("--header", f"Authorization: Bearer {gate.keys['fuzz']}"),
+            # Which bytes are a contract that can be read, no schema can say.
+            *("--checks", "all", "--exclude-checks", "positive_data_acceptance", "--seed", "7"),
+            *("--max-examples", "5", "--max-time", "25"),
+            *("--no-shrink", "--request-timeout", "20", "--suppress-health-check", "all"),
+        ),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=CALL_S,
+        check=False,
+        env={**dev.environment, "NO_COLOR": "1"},
+    )
+    assert done.returncode == 0, done.stdout[-5_000:]
+    assert f"Tested: {sum(one.path != '/openapi.json' for one in ENDPOINTS)}" in done.stdout
+    async with gate.client("fuzz") as client:
+        metrics = (await client.get("/metrics")).text
+    assert 'route="/v1/reviews",status="202"' in metrics
+    assert 'route="/v1/reviews/{review_id}",status="200"' in metrics
+    assert 'status="5' not in metrics
+    log = (dev.home / "logs" / "gateway.log").read_text()
+    assert "Error" not in log, log
+    assert PHRASE not in log
