@@ -32,10 +32,10 @@ from countersign.sentinel.weights import PATH, UNIT, Calibration, Head, Weights,
 SHORTEST, LONGEST = 6, 48
 """Tokens of the stretches trained on."""
 PASSES = 5
-MINED_FROM = 2
-"""The pass from which the worst passages of benign texts are added."""
+CHOSEN_FROM = 2
+"""The pass from which the weights so far choose what to learn from."""
 MINED, MINED_WEIGHT, MINED_TOKENS = 3, 3.0, 120
-"""So many of each text, counted so often, so long at most."""
+"""So many of the worst passages of each benign text are added, counted so often, so long at most."""
 AVERAGED = 3
 """The weights are the mean over so many last passes."""
 BATCH, RATE, DECAY = 512, 0.1, 1e-5
@@ -137,9 +137,11 @@ def fit(texts: Sequence[Text], policy: Policy) -> Head:
     learner = Learner()
     mean, drift = np.zeros(1 << BITS), 0.0
     for number in range(PASSES):
-        stretches = [stretch for text in texts for stretch in cut(text, random)]
-        if number >= MINED_FROM:
-            stretches += [stretch for text in texts if not text.attack for stretch in learner.worst(text)]
+        stretches = [
+            stretch
+            for text in texts
+            for stretch in (learner.chosen(text, random) if number >= CHOSEN_FROM else cut(text, random))
+        ]
         learner.learn(stretches, policy.attacks_weigh, random)
         if number >= PASSES - AVERAGED:
             mean += learner.table / AVERAGED
@@ -154,8 +156,11 @@ Stretch = tuple[NDArray[np.int32], bool, float]
 """Features, whether it is of an attack, weight."""
 
 
-def cut(text: Text, random: np.random.Generator) -> list[Stretch]:
-    """The text in stretches of random length; those of an attack share its weight, for few of them carry it."""
+def cut(text: Text, random: np.random.Generator, core: tuple[int, int] | None = None) -> list[Stretch]:
+    """The text in stretches of random length, or of them those that share a token with `core`.
+
+    The stretches of an attack share its weight, for not all of them carry it.
+    """
     count = len(text.features)
     if not count:
         return []
@@ -163,8 +168,10 @@ def cut(text: Text, random: np.random.Generator) -> list[Stretch]:
     while not text.whole and count - cuts[-1] > LONGEST + SHORTEST:
         cuts.append(cuts[-1] + int(random.integers(SHORTEST, LONGEST + 1)))
     cuts.append(count)
-    weight = text.weight / math.sqrt(len(cuts) - 1) if text.attack else text.weight
-    return [(text.features[a:b], text.attack, weight) for a, b in zip(cuts, cuts[1:], strict=False)]
+    low, high = core or (0, count)
+    pieces = [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < high and b > low]
+    weight = text.weight / math.sqrt(len(pieces)) if text.attack else text.weight
+    return [(text.features[a:b], text.attack, weight) for a, b in pieces]
 
 
 class Learner:
@@ -189,15 +196,26 @@ class Learner:
             lengths = np.array([len(stretches[number][0]) for number in batch])
             self._step(features, lengths, attack[batch], weight[batch])
 
-    def worst(self, text: Text) -> list[Stretch]:
-        """The passages of a benign text that the weights so far take for attacks."""
+    def chosen(self, text: Text, random: np.random.Generator) -> list[Stretch]:
+        """What the next pass learns from a text, now that there are weights to judge it by.
+
+        Of an attack only what overlaps its best passage: most of a long prompt is harmless. Of a benign text
+        everything, and again the passages taken for attacks.
+        """
+        found = self._passages(text)
+        if text.attack:
+            return cut(text, random, found[0][:2] if found else None)
+        weight = MINED_WEIGHT * text.weight
+        mined = [(text.features[max(a, b - MINED_TOKENS) : b], False, weight) for a, b, _ in found[:MINED]]
+        return [*cut(text, random), *mined]
+
+    def _passages(self, text: Text) -> list[tuple[int, int, int]]:
+        """(first, end, sum) of the passages by the weights so far, the best first."""
         if not len(text.features):
             return []
         scores = self.table[text.features].sum(axis=1) + (self.drift - DRIFT)
         found = excursions(np.round(scores * UNIT).astype(np.int64), UNIT)
-        found = sorted(found, key=lambda each: (-each[2], each[0]))[:MINED]
-        weight = MINED_WEIGHT * text.weight
-        return [(text.features[max(a, b - MINED_TOKENS) : b + 1], False, weight) for a, b, _ in found]
+        return sorted(((a, b + 1, total) for a, b, total in found), key=lambda each: (-each[2], each[0]))
 
     def _step(
         self, features: NDArray[np.int32], lengths: Numbers, attack: NDArray[np.bool_], weight: NDArray[np.float32]

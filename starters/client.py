@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from countersign.errors import InvalidRequest, NotFound, ServiceUnavailable
+from countersign.review.ids import workflow_id_of
 from countersign.review.payloads import (
     Answer,
     Claim,
@@ -28,7 +29,6 @@ from countersign.review.payloads import (
 )
 from countersign.settings import Settings
 from countersign.words import Autonomy, Outcome, Stage
-from starters.ids import workflow_id_of
 from starters.refusals import already_ended, nobody_answers, not_begun, temporal_errors, unknown_review
 
 if TYPE_CHECKING:
@@ -346,7 +346,9 @@ class ReviewClient:
         return await (await self.services()).ledger.costs(tenant=tenant, since=since)
 
     async def history(self, tenant: str, review_id: str) -> "WorkflowHistory":
-        """The review's Temporal history. Raises NotFound when Temporal keeps none (any more)."""
+        """The review's Temporal history. Raises NotFound when Temporal keeps none (yet, or any more)."""
+        if await self._waiting(tenant, review_id):
+            raise NotFound(f"review {review_id!r} has no history yet", remedy="It begins when the review's turn comes")
         handle = await self._handle(tenant, review_id)
         with temporal_errors(unknown_review(tenant, review_id)):
             return await handle.fetch_history()

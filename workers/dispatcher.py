@@ -104,7 +104,10 @@ class Dispatcher:
                 async with self._services.db.connection() as connection:
                     if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
                         _log.info("dispatching")
-                        await self._lead(connection)
+                        try:
+                            await self._lead(connection)
+                        finally:
+                            connection.terminate()  # and the lock with it
             except CountersignError as error:
                 _log.warning("the dispatcher rests: %s", error)
             except Exception:

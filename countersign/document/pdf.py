@@ -25,7 +25,7 @@ from countersign.document.pdfium import (
     survey,
 )
 from countersign.document.plain import MAX_CHARS, merge, normalise
-from countersign.document.sight import unseen
+from countersign.document.sight import Sight
 from countersign.errors import DocumentError
 
 MAX_PAGES: Final = 2_000
@@ -129,9 +129,10 @@ def _read_pages(document: Any) -> tuple[list[str], tuple[Page, ...], tuple[Span,
     hidden: list[Span] = []
     aside: Counter[str] = Counter()
     position = 0
+    sight = Sight(document)
     count = len(document)
     for index in range(count):
-        text, spans = _read_page(document, index, MAX_CHARS - position, aside)
+        text, spans = _read_page(document, index, sight, MAX_CHARS - position, aside)
         hidden += [(position + start, position + end) for start, end in spans]
         end = position + len(text) + (index < count - 1)
         pages.append(Page(number=index + 1, start=position, end=end))
@@ -143,7 +144,7 @@ def _read_pages(document: Any) -> tuple[list[str], tuple[Page, ...], tuple[Span,
     return texts, tuple(pages), tuple(hidden), unread
 
 
-def _read_page(document: Any, index: int, room: int, aside: Counter[str]) -> tuple[str, list[Span]]:
+def _read_page(document: Any, index: int, sight: Sight, room: int, aside: Counter[str]) -> tuple[str, list[Span]]:
     """Text of one page and the hidden stretches in it; counts in `aside` what the page carries and does not show."""
     page = document[index]
     try:
@@ -161,7 +162,7 @@ def _read_page(document: Any, index: int, room: int, aside: Counter[str]) -> tup
                 alleged = _differing(text_page, text, drawn_page, drawn, replaced)
             else:
                 text_page, text = drawn_page, drawn
-        flags = unseen(document, index, text_page, text, found)
+        flags = sight.unseen(index, text_page, text, found)
     finally:
         page.close()
     for position in alleged:

@@ -89,10 +89,11 @@ def plain_ink(document: Any, text: Handle) -> bytes | None:
     return bytes((blue, green, red))
 
 
-def paint(thing: Handle, red: int, green: int, blue: int) -> None:
-    """Give a text its fill and stroke, opaque, whatever it had."""
-    _set_fill(thing, red, green, blue, 255)
-    _set_stroke(thing, red, green, blue, 255)
+def paint(text: Handle, colour: bytes, *, stroked: bool) -> None:
+    """Fill a text, and stroke it if it is `stroked`, with one opaque colour: blue, green, red."""
+    _set_fill(text, colour[2], colour[1], colour[0], 255)
+    if stroked:
+        _set_stroke(text, colour[2], colour[1], colour[0], 255)
 
 
 def bounds(thing: Handle) -> Box:

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, repeat
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from pypdfium2 import raw
 
@@ -53,11 +53,8 @@ _SHARP: Final = raw.FPDF_RENDER_NO_SMOOTHTEXT | raw.FPDF_RENDER_NO_SMOOTHPATH | 
 """Without smoothing, a text's colour appears exactly or not at all."""
 
 
-class _Place(NamedTuple):
-    """A box on a raster: at which byte each of its rows begins, and how many bytes they have."""
-
-    rows: range
-    width: int
+_Place: TypeAlias = tuple[range, int]
+"""A box on a raster: at which byte each of its rows begins, and how many bytes they have."""
 
 
 class _Piece(NamedTuple):
@@ -67,28 +64,6 @@ class _Piece(NamedTuple):
     last: int
     owner: Handle
     box: Box
-
-
-def unseen(document: Any, index: int, text_page: Any, text: str, found: Survey) -> list[bool]:
-    """Whether each character of a page is hidden from its reader. Blanks and signs follow the word before them.
-
-    Args:
-        document: the open document.
-        index: which of its pages, from 0.
-        text_page: the text of the open page. The page is painted over and emptied, so it is of no use afterwards.
-        text: one character for each position of the text page.
-        found: the objects on the open page.
-    """
-    sheet = handle_of(text_page)
-    owners = list(map(char_owner, repeat(sheet), range(len(text))))
-    pieces = list(_pieces(sheet, text, owners))
-    hidden = _Page(document, index, text_page.page, found).judge(pieces) if pieces else []
-    flags: list[bool] = []
-    verdict = False
-    for piece, gone in zip(pieces, hidden, strict=True):
-        flags += [verdict] * (piece.first - len(flags))
-        verdict = gone
-    return flags + [verdict] * (len(text) - len(flags))
 
 
 def _pieces(sheet: Handle, text: str, owners: Sequence[Handle | None]) -> Iterator[_Piece]:
@@ -126,7 +101,7 @@ def _around(one: Box, other: Box) -> Box:
     )
 
 
-_NOWHERE: Final = _Place(range(0), 0)
+_NOWHERE: Final = (range(0), 0)
 
 
 class _Rasters(NamedTuple):
@@ -145,14 +120,54 @@ class _Rasters(NamedTuple):
         return max(abs(blue - blue_ground), abs(green - green_ground), abs(red - red_ground)) >= CONTRAST
 
 
+class Sight:
+    """What readers of one document see. Rasters are kept from page to page: fresh memory costs as much as painting."""
+
+    def __init__(self, document: Any) -> None:
+        self._document = document
+        self._canvases: dict[str, bytearray] = {}
+
+    def unseen(self, index: int, text_page: Any, text: str, found: Survey) -> list[bool]:
+        """Whether each character of a page is hidden from its reader. Blanks and signs follow the word before them.
+
+        Args:
+            index: which page, from 0.
+            text_page: the text of that page, open. The page is painted over and emptied, so it is of no use afterwards.
+            text: one character for each position of the text page.
+            found: the objects on the open page.
+        """
+        sheet = handle_of(text_page)
+        owners = list(map(char_owner, repeat(sheet), range(len(text))))
+        pieces = list(_pieces(sheet, text, owners))
+        if not pieces:
+            return [False] * len(text)
+        page = _Page(self._document, index, text_page.page, found, owners, self._canvases)
+        flags: list[bool] = []
+        verdict = False
+        for piece, hidden in zip(pieces, page.judge(pieces), strict=True):
+            flags += [verdict] * (piece.first - len(flags))
+            verdict = hidden
+        return flags + [verdict] * (len(text) - len(flags))
+
+
 class _Page:
     """A page on a raster."""
 
-    def __init__(self, document: Any, index: int, page: Any, found: Survey) -> None:
+    def __init__(
+        self,
+        document: Any,
+        index: int,
+        page: Any,
+        found: Survey,
+        owners: Sequence[Handle | None],
+        canvases: dict[str, bytearray],
+    ) -> None:
         self._document = document
         self._index = index
         self._page = page
         self._found = found
+        self._canvases = canvases
+        self._owners = owners
         width, height = page.get_size()
         scale = min(1.0, math.sqrt(_MAX_PIXELS / max(width * height, 1.0)))
         self._width = min(max(round(width * scale), 1), _MAX_PIXELS)
@@ -166,33 +181,31 @@ class _Page:
     def judge(self, pieces: Sequence[_Piece]) -> list[bool]:
         """Whether each piece is hidden. Paints the page over and takes its text out."""
         owners = dict.fromkeys(piece.owner for piece in pieces)
-        strays = _strays(self._found, owners)
-        _take_out(strays)
         if self._scanned and all(map(is_silent, owners)):
             hidden = [True] * len(pieces)
             _take_out(owners)
-            ground = self._paint(self._page)
+            ground = self._paint(self._page, "ground")
         else:
             inks = {owner: plain_ink(handle_of(self._document), owner) for owner in owners}
-            whole = self._paint(self._page) if None in inks.values() else None
-            names = _name(owners)
-            named = self._paint(self._page)
+            whole = self._paint(self._page, "whole") if None in inks.values() else None
+            names = _name(inks)
+            named = self._paint(self._page, "named")
             _take_out(owners)
-            ground = self._paint(self._page)
-            certain = whole is None and ground == b"\xff" * len(ground)
+            ground = self._paint(self._page, "ground")
+            certain = whole is None and ground == self._paper(len(ground))
             rasters = _Rasters(named, ground, whole, certain)
             seen = [
                 _seen(self._place(piece.box), names[piece.owner], inks[piece.owner] or b"", rasters) for piece in pieces
             ]
             lost = [piece for piece, verdict in zip(pieces, seen, strict=True) if verdict is None]
-            again = self._hear_again(lost, strays) if lost else set()
+            again = self._hear_again(lost) if lost else set()
             hidden = [
                 _is_tiny(piece) or not (piece.first in again if verdict is None else verdict)
                 for piece, verdict in zip(pieces, seen, strict=True)
             ]
         return self._without_ocr(pieces, hidden, ground) if self._scanned else hidden
 
-    def _hear_again(self, lost: Sequence[_Piece], strays: Iterable[Handle]) -> set[int]:
+    def _hear_again(self, lost: Sequence[_Piece]) -> set[int]:
         """The first positions of those pieces without which the page looks different."""
         page = self._document[self._index]
         try:
@@ -200,17 +213,28 @@ class _Page:
             places = {text: place for place, text in enumerate(self._found.texts)}
             if len(texts) != len(places):
                 return set()
-            _take_out(texts[places[stray]] for stray in strays)
-            whole = self._paint(page)
+            _take_out(texts[places[text]] for text in self._repeats())
+            whole = self._paint(page, "whole")
             _take_out(texts[places[piece.owner]] for piece in lost if piece.owner in places)
-            without = self._paint(page)
+            without = self._paint(page, "without")
         finally:
             page.close()
         return {piece.first for piece in lost if self._changes(piece.box, whole, without)}
 
+    def _repeats(self) -> list[Handle]:
+        """The texts that PDFium leaves out of the page's text since they repeat another in its place, as fake bold does.
+
+        They cover what they repeat.
+        """
+        told = set(self._owners)
+        near: dict[tuple[int, int], list[Box]] = {}
+        for box in (bounds(text) for text in self._found.texts if text in told):
+            near.setdefault(_cell(box), []).append(box)
+        return [text for text in self._found.texts if text not in told and _repeats(bounds(text), near)]
+
     def _changes(self, box: Box, one: bytearray, other: bytearray) -> bool:
-        place = self._place(box)
-        pairs = ((one[row : row + place.width], other[row : row + place.width]) for row in place.rows)
+        rows, width = self._place(box)
+        pairs = ((one[row : row + width], other[row : row + width]) for row in rows)
         return any(max(abs(a - b) for a, b in zip(here, there, strict=True)) >= CONTRAST for here, there in pairs)
 
     def _without_ocr(self, pieces: Sequence[_Piece], hidden: Sequence[bool], ground: bytearray) -> list[bool]:
@@ -224,16 +248,27 @@ class _Page:
             verdicts += [verdict and length >= _OCR_RUN] * length
         return verdicts
 
-    def _paint(self, page: Any) -> bytearray:
-        """The page as it is now: blue, green, red and alpha of each pixel, row by row."""
-        raster = bytearray(b"\xff") * (4 * self._width * self._height)
-        memory = (ctypes.c_char * len(raster)).from_buffer(raster)
+    def _paint(self, page: Any, canvas: str) -> bytearray:
+        """The page as it is now: blue, green, red and alpha of each pixel, row by row. Overwrites the canvas."""
+        size = 4 * self._width * self._height
+        raster = self._canvases.get(canvas)
+        if raster is None or len(raster) != size:
+            raster = self._canvases[canvas] = bytearray(size)
+        memory = (ctypes.c_char * size).from_buffer(raster)
+        ctypes.memset(memory, 255, size)
         bitmap = raw.FPDFBitmap_CreateEx(self._width, self._height, raw.FPDFBitmap_BGRA, memory, 4 * self._width)
         if not bitmap:
             raise MemoryError
         raw.FPDF_RenderPageBitmap(bitmap, page, 0, 0, self._width, self._height, 0, _SHARP)
         raw.FPDFBitmap_Destroy(bitmap)
         return raster
+
+    def _paper(self, size: int) -> bytearray:
+        """A blank page."""
+        paper = self._canvases.get("paper")
+        if paper is None or len(paper) != size:
+            paper = self._canvases["paper"] = bytearray(b"\xff") * size
+        return paper
 
     def _place(self, box: Box) -> _Place:
         """The rows of a box; none where it is outside the page, or nowhere."""
@@ -252,7 +287,7 @@ class _Page:
             return _NOWHERE
         stride = 4 * self._width
         start = 4 * first
-        return _Place(range(highest * stride + start, lowest * stride + start, stride), 4 * beyond - start)
+        return range(highest * stride + start, lowest * stride + start, stride), 4 * beyond - start
 
     def _device(self, x: float, y: float) -> tuple[float, float]:
         """A point of the page in pixels. PDFium rounds, so a raster 64 times as fine is asked for."""
@@ -261,16 +296,16 @@ class _Page:
         return right.value / 64, down.value / 64
 
 
-def _name(owners: Iterable[Handle]) -> dict[Handle, bytes]:
+def _name(inks: Mapping[Handle, bytes | None]) -> dict[Handle, bytes]:
     """Paint each text in a colour of its own; its bytes in the raster.
 
     No part of a name is 255, as every pixel's alpha is: so it is never found across two pixels.
     """
     names = {}
-    for number, owner in enumerate(owners):
-        blue, green, red = number % 250 + 2, number // 250 % 250 + 2, number // 62_500 % 250 + 2
-        paint(owner, red, green, blue)
-        names[owner] = bytes((blue, green, red, 255))
+    for number, (owner, ink) in enumerate(inks.items()):
+        name = bytes((number % 250 + 2, number // 250 % 250 + 2, number // 62_500 % 250 + 2, 255))
+        paint(owner, name, stroked=ink is None)
+        names[owner] = name
     return names
 
 
@@ -305,8 +340,9 @@ def _find(named: bytearray, name: bytes, rows: Iterable[int], width: int) -> int
 
 def _has_ink(place: _Place, ground: bytearray) -> bool:
     """Whether something is to be seen there, whatever the colour of the paper."""
+    rows, width = place
     for channel in range(3):
-        values = b"".join(ground[row + channel : row + place.width : 4] for row in place.rows)
+        values = b"".join(ground[row + channel : row + width : 4] for row in rows)
         if values and max(values) - min(values) >= CONTRAST:
             return True
     return False
@@ -316,21 +352,6 @@ def _is_tiny(piece: _Piece) -> bool:
     """Words too low or too narrow; of one or two characters, in both directions: an "i" is narrow."""
     sides = piece.box[2] - piece.box[0], piece.box[3] - piece.box[1]
     return (min(sides) if piece.last - piece.first >= 2 else max(sides)) < TINY_POINTS
-
-
-def _strays(found: Survey, owners: Iterable[Handle]) -> list[Handle]:
-    """Texts that PDFium leaves out of the page's text since they repeat another in its place, as fake bold does.
-
-    They would cover what they repeat.
-    """
-    owned = set(owners)
-    others = [text for text in found.texts if text not in owned]
-    if not others:
-        return []
-    near: dict[tuple[int, int], list[Box]] = {}
-    for box in map(bounds, owned):
-        near.setdefault(_cell(box), []).append(box)
-    return [text for text in others if _repeats(bounds(text), near)]
 
 
 def _repeats(box: Box, near: Mapping[tuple[int, int], Sequence[Box]]) -> bool:

@@ -29,14 +29,15 @@ def load_playbook(folder: Path, name: str) -> Playbook:
         PlaybookError: there is no such playbook (the known ones are listed), or the file is not TOML or does not
             validate (file, field, value and remedy are named).
     """
-    known = list_playbooks(folder)
-    if name not in known:
+    path = folder / f"{name}.toml"
+    # Every step of a review asks for its playbook: the folder is listed only to say what there is instead.
+    if not _NAME.fullmatch(name) or not path.is_file():
+        known = list_playbooks(folder)
         there = f"Known playbooks: {', '.join(known)}." if known else "The folder holds none."
         raise PlaybookError(
             f"There is no playbook {name!r} in {folder}",
             remedy=f"{there} Name one of them or add a file <name>.toml.",
         )
-    path = folder / f"{name}.toml"
     return _parsed(path, path.read_bytes())
 
 

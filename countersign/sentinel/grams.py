@@ -17,10 +17,11 @@ BITS = 20
 FEATURES = 8
 """Features of a token: the word, two beginnings, two ends, the pair and the triple it ends, the pair around a gap."""
 
-_TOKEN = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
+_TOKEN = re.compile(r"[^\W\d_]+|\d+|(?P<sign>[^\w\s]|_)(?P=sign)*")
+"""A row of one sign is one token: a line drawn across a table says as much as three dashes."""
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
-_CUT = 24
-"""Characters of a word that count; a longer one is no word."""
+_CUT, _ROW = 24, 3
+"""Characters of a word, and of a row of one sign, that count; a longer one is no word."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SECOND = np.uint64(0xD6E8FEB86659FD93)
 _PAIR, _TRIPLE, _GAP = np.uint64(0x51ED270B), np.uint64(0xA3B19535), np.uint64(0x27D4EB2F)
@@ -45,7 +46,7 @@ def grams(text: str, view: View) -> Grams:
     So what stands in one paragraph is scored alike whatever other paragraphs stand around it.
     """
     matches = list(_TOKEN.finditer(view.text))
-    words = tuple(match.group()[:_CUT] for match in matches)
+    words = tuple(match.group()[: _CUT if match["sign"] is None else _ROW] for match in matches)
     count = len(words)
     starts = _origins(view, np.fromiter((match.start() for match in matches), np.int64, count))
     ends = _origins(view, np.fromiter((match.end() - 1 for match in matches), np.int64, count)) + 1

@@ -7,8 +7,8 @@ import sys
 
 import click
 
-from countersign.errors import ServiceUnavailable
 from starters.cli.common import Command, json_option, load_settings
+from starters.cli.stack import log_to_stderr, require_gateway, stop_signals
 
 
 @click.command("gateway", cls=Command)
@@ -22,13 +22,8 @@ def gateway_command(host: str | None, port: int | None, as_json: bool) -> None:
     in front of it then. With --json, one line is printed when it is up.
     """
     settings = load_settings()
-    try:
-        from starters.gateway.serve import serve
-    except ImportError as error:
-        raise ServiceUnavailable(
-            f"the gateway is not installed ({error.name} is missing)", remedy="Install 'countersign[gateway]'"
-        ) from error
-    from starters.cli.stack import log_to_stderr, stop_signals
+    require_gateway()
+    from starters.gateway.serve import serve
 
     log_to_stderr()
 

@@ -9,11 +9,13 @@ import signal
 import sys
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from countersign.errors import ServiceUnavailable
 from starters.cli.common import Command, emit, emit_rows, json_option, load_settings
 
 if TYPE_CHECKING:
@@ -141,6 +143,8 @@ async def _bring_up(stack: "EmbeddedStack", parts: Parts, *, as_json: bool) -> N
 
         settings = stack.settings
         check_models(settings.model, settings.playbooks, settings.sentinel_model)
+    if parts.gateway:
+        require_gateway()
     key = None
     with progress("Starting the servers …", quiet=as_json):
         await stack.start()
@@ -153,6 +157,16 @@ async def _bring_up(stack: "EmbeddedStack", parts: Parts, *, as_json: bool) -> N
         click.echo(json.dumps({**_described(stack), **({"api_key": key} if key else {})}))
     else:
         _show_panel(stack, key)
+
+
+def require_gateway() -> None:
+    """Raises `ServiceUnavailable` when what the gateway runs on is not installed."""
+    missing = [name for name in ("fastapi", "uvicorn", "python_multipart") if find_spec(name) is None]
+    if missing:
+        raise ServiceUnavailable(
+            f"the gateway is not installed ({', '.join(missing)} missing)",
+            remedy="Install 'countersign[gateway]', or run `countersign dev --no-gateway`",
+        )
 
 
 async def _dev_key(stack: "EmbeddedStack") -> str:
@@ -241,14 +255,11 @@ def _show_panel(stack: "EmbeddedStack", key: str | None) -> None:
         grid.add_row(cell(name.replace("_", " "), "bold"), cell(described[name]))
     grid.add_row(cell("running", "bold"), cell(", ".join(f"{name} ({pid})" for name, pid in stack.pids.items())))
     chosen = "" if Path(".countersign").resolve() == stack.home else f"export COUNTERSIGN_HOME={stack.home}\n"
-    curl = (
-        f"\ncurl {stack.gateway}/v1/reviews -H 'Authorization: Bearer {key}' -F file=@examples/nda-clean.md\n"
-        if key
-        else ""
-    )
+    curl = f'curl {stack.gateway}/v1/reviews -H "Authorization: Bearer $KEY" -F file=@examples/nda-clean.md'
+    http = f"\nexport KEY={key}\n{curl}\n" if key else ""
     hints = Text(
         f"\nIn another terminal:\n{chosen}countersign submit examples/nda-clean.md --wait\ncountersign queue\n"
-        f"countersign doctor\ntemporal workflow list --address {stack.endpoints.temporal_address}\n{curl}"
+        f"countersign doctor\ntemporal workflow list --address {stack.endpoints.temporal_address}\n{http}"
         "\nCtrl-C stops all."
     )
     show(Panel(Group(grid, hints), title="Countersign is up", title_align="left", expand=False))

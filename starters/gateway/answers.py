@@ -13,7 +13,7 @@ from countersign.review.payloads import DocumentRef, Edit, ReviewStatus
 from countersign.store.reviews import ReviewRow
 from countersign.trail.chain import TrailRow
 from countersign.words import Verdict
-from starters.gateway.bodies import GRACE_S, MIN_BYTES_PER_S, Memory
+from starters.gateway.bodies import GRACE_S, MIN_BYTES_PER_S, ClientGone, Memory
 
 PIECE = 65_536
 
@@ -153,11 +153,17 @@ class Download(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         size = len(self.body)
         with self._memory.reserve(self._tenant, size):
-            async with asyncio.timeout(GRACE_S + size / MIN_BYTES_PER_S):
-                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                for piece in self._pieces():
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            try:
+                async with asyncio.timeout(GRACE_S + size / MIN_BYTES_PER_S):
+                    await self._send(send)
+            except TimeoutError:
+                raise ClientGone from None
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece in self._pieces():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _pieces(self) -> Iterator[bytes]:
         for start in range(0, len(self.body), PIECE):

@@ -21,7 +21,6 @@ MAX_JSON = 2_000_000
 """Bytes of a JSON body that carries a contract's text."""
 MAX_FORM_TEXT = 65_536
 """Bytes of all text fields of a form together."""
-MAX_PARTS = 20
 MAX_ACTION_JSON = 262_144
 """Bytes of a decision with its edits."""
 
@@ -41,7 +40,7 @@ _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;\s*charset=\"?utf-8\"?
 
 
 class ClientGone(Exception):
-    """The client hung up. Nobody is there to be answered."""
+    """The client hung up, or takes nothing any more. Nobody is there to be answered."""
 
 
 class Memory:

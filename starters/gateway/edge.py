@@ -116,7 +116,8 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self._linger = self._unread and (self._waits or self._rest is None or self._rest > SMALL_REST)
+            much = self._rest is None or self._rest > SMALL_REST
+            self._linger = self._unread and (much or self._waits or self.status == 408)
             message = {**message, "headers": [*message["headers"], *_ALWAYS, *self._own_headers()]}
         elif self._linger and not message.get("more_body", False):
             # The answer is out, in full; only its end, which closes the connection, waits.

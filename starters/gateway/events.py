@@ -23,6 +23,7 @@ from countersign.errors import InvalidRequest, Overloaded, ServiceUnavailable
 from countersign.store.reviews import ReviewRow
 from countersign.trail.chain import TrailRow
 from starters.gateway.backend import Backend
+from starters.gateway.bodies import ClientGone
 from starters.gateway.openapi import EVENT_SCHEMA, operation_id, problems
 from starters.gateway.reviews import backend_of, caller
 
@@ -80,7 +81,12 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._streams.one(self._tenant):
-            await super().__call__(scope, receive, send)
+            try:
+                # A reader that takes nothing would never let the events find out that it is time to end.
+                async with asyncio.timeout(LIFETIME_S + KEEP_ALIVE_S):
+                    await super().__call__(scope, receive, send)
+            except TimeoutError:
+                raise ClientGone from None
 
 
 @router.get(

@@ -1,4 +1,7 @@
-"""multipart/form-data (RFC 7578) as it arrives: the file goes on chunk by chunk, the text fields are kept."""
+"""multipart/form-data (RFC 7578) as it arrives: the file goes on chunk by chunk, the text fields are kept.
+
+There may be as many parts as there are names, since none may come twice.
+"""
 
 import logging
 import re
@@ -10,7 +13,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from countersign.errors import InvalidRequest
-from starters.gateway.bodies import MAX_FORM_TEXT, MAX_PARTS, forbidden_field
+from starters.gateway.bodies import MAX_FORM_TEXT, forbidden_field
 from starters.gateway.problems import MalformedBody, TooLarge
 
 # It tells what it met in a body, which is nobody's business.
@@ -66,7 +69,6 @@ class _Parts:
         self._max_file = max_file
         self._file_size = 0
         self._text_size = 0
-        self._parts = 0
         self._ended = False
         self._header = (bytearray(), bytearray())
         self._headers: dict[str, str] = {}
@@ -112,9 +114,6 @@ class _Parts:
         return Form(self._suffix, fields)
 
     def _begin(self) -> None:
-        self._parts += 1
-        if self._parts > MAX_PARTS:
-            raise TooLarge(f"a form may have {MAX_PARTS} parts, and this has more", remedy=_REMEDY)
         self._headers = {}
 
     def _header_end(self) -> None:

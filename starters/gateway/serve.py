@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from countersign.access.oidc import OidcPolicy
 from countersign.errors import InvalidRequest, ServiceUnavailable
 from countersign.services import Services
 from countersign.settings import Settings
@@ -28,6 +29,8 @@ KEEP_ALIVE_S = 30
 STOP_S = 20
 """Time for what is under way, when the process is to end."""
 MAX_CONNECTIONS = 4 * MAX_REQUESTS
+OTHER_FILES = 200
+"""Files and connections to servers that the process has open besides."""
 BACKLOG = 2_048
 WAIT_FOR_KEYS_S = 2.0
 _HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -113,8 +116,10 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server_of(app: FastAPI) -> Server:
+def server_of(app: FastAPI, connections: int = MAX_CONNECTIONS) -> Server:
     """A server for the application."""
+    # A line for each request that cannot be parsed would let anybody fill the log.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -124,7 +129,7 @@ def server_of(app: FastAPI) -> Server:
         access_log=False,  # it would write query strings
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        limit_concurrency=connections,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
     )
@@ -144,11 +149,13 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, then finish what was taken on.
 
-    `started` is told the URL, and whether anybody can come in (None: Postgres does not say yet).
-    Raises `InvalidRequest` when the port is taken, or when it would listen beyond this machine while there is neither a
-    key nor an issuer of tokens; `ServiceUnavailable` when no address is known for a server.
+    `started` is told the URL, and whether anybody can come in (None: Postgres does not say yet). Raises
+    `InvalidRequest` when the port is taken, the issuer is half set, or it would listen beyond this machine while there
+    is neither a key nor an issuer of tokens; `ServiceUnavailable` when no address is known for a server.
     """
     resolve(settings)
+    if settings.oidc_issuer:
+        OidcPolicy.of(settings)  # what is half set is said here, and not to everyone who asks
     _log.info("pid %d", os.getpid())
     someone = True if settings.oidc_issuer else await _any_key(settings, stop, wait=not is_loopback(host))
     if stop.is_set():
@@ -158,9 +165,9 @@ async def serve(
             f"--host: the gateway does not listen on {host} while there is no key that it could tell people by",
             remedy="Make one with 'countersign keys create', or set COUNTERSIGN_OIDC_ISSUER",
         )
-    _allow_connections()
+    connections = _allow_connections()
     with _listen(host, port) as listener:
-        server = server_of(build_app(settings))
+        server = server_of(build_app(settings), connections)
         serving = asyncio.create_task(server.serve([listener]))
         stopped = asyncio.create_task(stop.wait())
         ready = asyncio.create_task(server.ready.wait())
@@ -194,12 +201,15 @@ async def _any_key(settings: Settings, stop: asyncio.Event, *, wait: bool) -> bo
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise InvalidRequest(
             f"--host, --port: cannot listen on {host} port {port} ({error.strerror or type(error).__name__})",
             remedy="Give a free port (0 takes any), and an address of this machine",
         ) from None
+    # asyncio does it for sockets of its own only. Without it, an answer of two writes waits 40 ms for the client's ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _url(listener: socket.socket) -> str:
@@ -207,10 +217,11 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _allow_connections() -> None:
-    """Raise the soft limit of open files to what the connections need, as far as the hard one lets us."""
+def _allow_connections() -> int:
+    """How many connections there may be: raises the soft limit of open files, as far as the hard one lets us."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + 1_000
+    wanted = MAX_CONNECTIONS + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, max(64, soft - OTHER_FILES))

@@ -118,7 +118,7 @@ async def _take_in(backend: Backend, request: Request, who: Principal, key: str 
             else:
                 given = parse_json(await body.whole(), SubmitJson)
                 await upload.write(given.text.encode())
-                fields, name = given.model_dump(exclude={"text"}), "document.txt"
+                fields, name = given.model_dump(exclude={"text"}), ""  # plain or Markdown, as its lines say
             try:
                 asked = ReviewRequest.model_validate(
                     {**fields, "tenant": who.tenant, "user": who.user, "review_id": review_id}

@@ -20,10 +20,10 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 
 from countersign.errors import ServiceUnavailable
+from countersign.review.ids import workflow_id_of
 from countersign.review.payloads import ReviewRequest, ReviewStatus
 from countersign.words import Outcome
 from starters.client import ReviewClient
-from starters.ids import workflow_id_of
 from workers.endpoints import connect_temporal, resolve
 from workers.plugin import client_plugin
 from workflows.options import AGENT

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -19,6 +21,7 @@ from helpers.stack import BIN, CALL_S, SIGNED, Dev, until
 
 from countersign.services import Services
 from countersign.words import Role
+from starters.cli.stack import _dev_key
 from workers.endpoints import ENDPOINTS_FILE, resolve
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -180,6 +183,7 @@ async def test_a_repeated_key_is_one_review(gate: Gate) -> None:
 
 async def test_a_killed_gateway_comes_back_where_it_was(gate: Gate, dev: Dev) -> None:
     assert json.loads((dev.home / ENDPOINTS_FILE).read_text())["gateway"] == gate.url
+    assert nice_of(dev.pids["worker"]) > nice_of(dev.pids["gateway"])
     dead = dev.kill("gateway")
     until("the gateway is back", lambda: dev.is_restarted("gateway", dead))
 
@@ -190,6 +194,21 @@ async def test_a_killed_gateway_comes_back_where_it_was(gate: Gate, dev: Dev) ->
             return False
 
     until("the gateway is ready", ready)
+
+
+async def test_each_start_makes_a_key_and_ends_the_last_one(dev: Dev) -> None:
+    settings = dev.settings.model_copy(update={"tenant": "keyed", "user": "kim"})
+    stack: Any = SimpleNamespace(settings=settings, endpoints=resolve(settings))
+    first, second = await _dev_key(stack), await _dev_key(stack)
+    async with Services.open(settings, resolve(settings)) as services:
+        assert await services.keys.authenticate(first) is None
+        kim = await services.keys.authenticate(second)
+    assert kim is not None
+    assert (kim.tenant, kim.user, kim.roles) == ("keyed", "kim", frozenset(Role))
+
+
+def nice_of(pid: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, pid)
 
 
 async def test_alone_it_serves_until_it_is_told_to_stop(gate: Gate, dev: Dev) -> None:
@@ -223,8 +242,9 @@ async def test_a_fuzz_from_the_published_document_finds_no_mistake_of_ours(
             *("--header", f"Authorization: Bearer {gate.keys['fuzz']}"),
             # Which bytes are a contract that can be read, no schema can say.
             *("--checks", "all", "--exclude-checks", "positive_data_acceptance", "--seed", "7"),
-            *("--max-examples", "5", "--max-time", "25"),
-            *("--no-shrink", "--request-timeout", "20", "--suppress-health-check", "all"),
+            # A stream that waits for a person would be read until the time-out; streams have tests of their own.
+            *("--exclude-path", "/v1/reviews/{review_id}/events"),
+            *("--max-examples", "3", "--no-shrink", "--request-timeout", "30", "--suppress-health-check", "all"),
         ),
         cwd=tmp_path,
         capture_output=True,
@@ -234,7 +254,8 @@ async def test_a_fuzz_from_the_published_document_finds_no_mistake_of_ours(
         env={**dev.environment, "NO_COLOR": "1"},
     )
     assert done.returncode == 0, done.stdout[-5_000:]
-    assert f"Tested: {sum(one.path != '/openapi.json' for one in ENDPOINTS)}" in done.stdout
+    fuzzed = [one for one in ENDPOINTS if one.path != "/openapi.json" and not one.path.endswith("/events")]
+    assert f"Tested: {len(fuzzed)}\n" in done.stdout
     async with gate.client("fuzz") as client:
         metrics = (await client.get("/metrics")).text
     assert 'route="/v1/reviews",status="202"' in metrics

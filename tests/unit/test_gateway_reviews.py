@@ -11,6 +11,7 @@ from helpers.gateway import ANA, AT, BOB, MARK, PSEUDONYMS, TEXT, World, entry, 
 
 from countersign.admission.intake import Turn
 from countersign.errors import CountersignError, DecisionRefused, NotFound, RateLimited, ServiceUnavailable
+from countersign.review.capability import blocked
 from countersign.review.payloads import Screening, Signal
 from countersign.words import Channel, Outcome, RiskBand, Stage, Verdict
 from starters.gateway import events
@@ -50,9 +51,16 @@ def slug(answer: httpx.Response) -> str:
 async def test_signals_are_not_for_who_may_be_trying_them_out(world: World) -> None:
     signal = Signal(name="override", channel=Channel.DOCUMENT, score=0.9, explanation="…")
     screening = Screening(risk_score=0.9, band=RiskBand.BLOCKED, signals=(signal,))
-    world.projected = world.projected.model_copy(update={"screening": screening})
-    assert (await get(world, "/v1/reviews/r-1", "bob")).json()["screening"]["signals"]
-    assert (await get(world, "/v1/reviews/r-1", "ana")).json()["screening"] is None
+    world.projected = world.projected.model_copy(
+        update={"screening": screening, "outcome": Outcome.BLOCKED, "failure": blocked(screening)}
+    )
+    shown = await get(world, "/v1/reviews/r-1", "bob")
+    assert shown.json()["screening"]["signals"]
+    assert "override" in shown.json()["failure"]["message"]
+    veiled = await get(world, "/v1/reviews/r-1", "ana")
+    assert "override" not in veiled.text
+    assert "0.9" not in veiled.text
+    assert veiled.json()["failure"]["remedy"] == shown.json()["failure"]["remedy"]
 
 
 async def test_only_a_review_under_way_is_asked_of_its_workflow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

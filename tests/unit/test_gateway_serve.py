@@ -53,7 +53,7 @@ class Talk:
 
 @asynccontextmanager
 async def serving(world: World) -> AsyncIterator[tuple[serve.Server, int]]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with serve._listen("127.0.0.1", 0) as listener:
         server = serve.server_of(world.app)
         task = asyncio.create_task(server.serve([listener]))
         await server.ready.wait()
@@ -119,6 +119,17 @@ async def test_a_client_in_the_middle_of_a_large_body_gets_its_answer(world: Wor
     head = answer.partition(b"\r\n\r\n")[0].splitlines()
     assert head[0] == b"HTTP/1.1 503 Service Unavailable"
     assert {b"connection: close", b"retry-after: 3"} <= set(head)
+
+
+async def test_an_answer_does_not_wait_for_the_clients_acknowledgement(world: World) -> None:
+    async with serving(world) as (server, port):
+        talk = Talk(*await asyncio.open_connection("127.0.0.1", port))
+        await talk.say(GET)
+        assert (await talk.answer())[0] == 200
+        [connection] = server.server_state.connections
+        inside = connection.transport.get_extra_info("socket")
+        assert inside.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        talk.close()
 
 
 async def test_who_waits_for_a_go_ahead_is_told_no_before_the_body(world: World) -> None:
@@ -270,6 +281,12 @@ async def test_beyond_this_machine_somebody_must_be_known(monkeypatch: pytest.Mo
 )
 def test_which_addresses_are_this_machine_alone(host: str, loopback: bool) -> None:
     assert serve.is_loopback(host) is loopback
+
+
+async def test_a_half_set_issuer_is_said_so_at_the_start(tmp_path: Path) -> None:
+    settings = elsewhere(tmp_path).model_copy(update={"oidc_issuer": "https://login.example"})
+    with pytest.raises(InvalidRequest, match="AUDIENCE"):
+        await serve.serve(settings, "127.0.0.1", 0, asyncio.Event(), lambda *_: None)
 
 
 async def test_a_taken_port_is_said_so(tmp_path: Path) -> None:

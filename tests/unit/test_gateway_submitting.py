@@ -12,7 +12,7 @@ from countersign.admission.entry import Entry, Refused
 from countersign.admission.intake import refusal
 from countersign.errors import DocumentError
 from countersign.settings import Settings
-from starters.gateway.bodies import MAX_FORM_TEXT, MAX_JSON, MAX_PARTS
+from starters.gateway.bodies import MAX_FORM_TEXT, MAX_JSON
 
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 DOCUMENT = b"1. Term\r\n--a-bound\r\n\r\n--" + MARK.encode() + b"\r\n-" * 20
@@ -97,7 +97,7 @@ async def test_text_comes_as_json(world: World) -> None:
     assert upload.data == f"1. {MARK} ü".encode()
     assert request.ask == "?"
     assert request.text is None
-    assert name == "document.txt"
+    assert name == ""
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def bad_forms() -> Iterator[tuple[str, bytes, int, str]]:
     yield "file twice", form(FILE, FILE), 422, "invalid-request"
     yield "ask twice", form(part("ask", b"a"), part("ask", b"b"), FILE), 422, "invalid-request"
     yield "unknown part", form(FILE, part(MARK, b"x")), 422, "invalid-request"
-    yield "too many parts", form(*(part("ask", b"") for _ in range(MAX_PARTS + 1))), 422, "invalid-request"
+    yield "many parts", form(*(part("ask", b"") for _ in range(10_000))), 422, "invalid-request"
     yield "long text", form(FILE, part("ask", b"a" * (MAX_FORM_TEXT + 1))), 413, "too-large"
     yield "ask too long", form(FILE, part("ask", MARK.encode() * 400)), 422, "invalid-request"
     yield "bad playbook", form(FILE, part("playbook", f"../{MARK}".encode())), 422, "invalid-request"

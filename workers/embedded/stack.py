@@ -129,7 +129,7 @@ class EmbeddedStack:
                 # As in `_start`.
                 if attempt == ATTEMPTS - 1 or is_free(port):
                     raise
-        self.gateway = f"http://{LOOPBACK}:{port}"
+        self.gateway = self._gateway_url(port)
         write_private(self.home / ENDPOINTS_FILE, json.dumps({**self._embedded(), "gateway": self.gateway}, indent=1))
         return self.gateway
 
@@ -140,7 +140,7 @@ class EmbeddedStack:
             listening = psutil.Process(pid).net_connections("inet") if pid is not None else ()
             if not any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in listening):
                 raise ServiceUnavailable(f"The gateway does not listen on port {port} yet")
-            await asyncio.to_thread(_get, f"http://{LOOPBACK}:{port}/healthz")
+            await asyncio.to_thread(_get, f"{self._gateway_url(port)}/healthz")
 
         arguments = ("gateway", "--host", self.settings.gateway_host, "--port", str(port))
         return Command(
@@ -151,6 +151,11 @@ class EmbeddedStack:
             ready=ready,
             stop_s=30,
         )
+
+    def _gateway_url(self, port: int) -> str:
+        """Where this machine reaches it, whatever it listens on."""
+        host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self.settings.gateway_host, self.settings.gateway_host)  # noqa: S104
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def _choose_gateway_port(self) -> int:
         wanted = self.settings.gateway_port

@@ -91,6 +91,11 @@ async def test_a_large_document_comes_in_chunks(services: Services) -> None:
     assert await services.documents.get("acme", taken.document.document_id) == data
 
 
+async def test_the_type_is_told_by_a_first_chunk_that_ends_inside_a_character(services: Services) -> None:
+    data = b"x" + "\u00c1".encode() * CHUNK_BYTES  # no Windows-1252 either: its second byte stands for nothing there
+    assert (await services.intake.submit(ask("r-1"), data, "nda.txt")).document.media_type == "text/plain"
+
+
 @pytest.mark.parametrize(
     ("data", "playbook", "kind"),
     [
@@ -152,6 +157,8 @@ async def test_over_the_rate_is_refused_with_reason_wait_and_remedy(services: Se
     with pytest.raises(RateLimited) as caught:
         await services.intake.submit(ask("r-2"), DATA, "nda.md")
     assert caught.value.reason == "user_rate"
+    assert caught.value.entry is not None
+    assert (caught.value.entry.limit, caught.value.entry.remaining) == (2, 0)
     assert 1790 < caught.value.retry_after_s <= 1800
     assert str(caught.value) == (
         "this user has used up the reviews of an hour (2). "
