@@ -64,7 +64,7 @@ def load(data: Path, *, quick: bool) -> list[Case]:
     numbered = sample(list(zip(public, clusters, strict=True)), 2 * QUICK["rows"], quick=quick)
     for row, cluster in numbered:
         text, source = str(row["text"]), str(row["source"]).split("_")[0]
-        group = _family(row) if source in FAMILIES else f"cluster {cluster}"
+        group = _family(row) if row["label"] and source in FAMILIES else f"cluster {cluster}"
         if not row["label"]:
             cases.append(Case("false_public", text, "", str(row["source"]), group))
         else:
@@ -74,7 +74,7 @@ def load(data: Path, *, quick: bool) -> list[Case]:
 
 
 FAMILIES = {"spikee", "bastioncorpus", "agentdojo", "bipia"}
-"""Sources made from templates or kinds: these are their groups."""
+"""Sources whose attacks are made from templates or by kind: these are their groups."""
 
 
 def contract_group(name: object) -> str:

@@ -43,6 +43,8 @@ DRIFT = 0.05
 """Taken off every token, so that a text with nothing for or against it has no passage."""
 FEWEST_KEPT = 4
 """Smaller weights, in units, are dropped."""
+TAIL = 0.1
+"""The share of benign texts, those with the highest sums, that the calibration is fitted to."""
 SEED = 5
 PROMPT = 0.2
 """Weight of a benign prompt as an attack on the document channel: harmless, but no contract speaks so."""
@@ -68,7 +70,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Policy:
-    """What a channel allows: chances of a benign text of `tokens` tokens to be held and blocked by the scorer."""
+    """What a channel allows: how many passages as bad a benign text of `tokens` tokens has where it is held, blocked."""
 
     attacks_weigh: float
     """All attacks together, for each unit of weight of the benign texts."""
@@ -77,7 +79,7 @@ class Policy:
     block: float
 
 
-DOCUMENT = Policy(attacks_weigh=0.3, tokens=36_000, hold=0.1, block=0.01)
+DOCUMENT = Policy(attacks_weigh=0.3, tokens=36_000, hold=0.25, block=0.02)
 """60 pages of 600 tokens."""
 INSTRUCTION = Policy(attacks_weigh=1.0, tokens=600, hold=0.01, block=0.002)
 """One page. Its benign texts are prompts made to look like attacks: requests for a review look far less so."""
@@ -245,19 +247,19 @@ def best(head: Head, features: NDArray[np.int32]) -> float:
 
 
 def calibrate(maxima: Floats, tokens: Floats, policy: Policy) -> Calibration:
-    """The extreme-value law of the maxima of benign texts, by maximum likelihood on the upper half.
+    """The extreme-value law of the maxima of benign texts, by maximum likelihood on their highest tenth.
 
-    Maxima below the median count as being somewhere below it, so the tail decides. For a given decay the likelihood
-    has its best scale in closed form; the decay is found on a fine grid.
+    Lower maxima count only as being somewhere below it, so the tail decides. For a given decay the likelihood has its
+    best scale in closed form; the decay is found on a fine grid.
     """
     tokens = np.maximum(tokens, 1)
-    floor = float(np.median(maxima))
+    floor = float(np.quantile(maxima, 1 - TAIL))
     above = maxima > floor
     clipped = np.maximum(maxima, floor)
 
     def fitted(decay: float) -> tuple[float, float]:
-        scale = above.sum() / float((tokens * np.exp(-decay * clipped)).sum())
-        return above.sum() * (math.log(scale) + math.log(decay)) - decay * float(maxima[above].sum()), scale
+        scale = float(above.sum()) / float((tokens * np.exp(-decay * clipped)).sum())
+        return float(above.sum()) * (math.log(scale) + math.log(decay)) - decay * float(maxima[above].sum()), scale
 
     decay = max(np.geomspace(0.02, 5, 800).tolist(), key=lambda each: fitted(each)[0])
     return Calibration(decay, fitted(decay)[1], policy.tokens, policy.hold, policy.block)

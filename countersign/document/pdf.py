@@ -1,8 +1,8 @@
 """The text of a PDF as its pages show it, page by page, and which of it nobody can see there.
 
 Text is what the pages draw, filled-in forms and comments that stand on the page included. What is not drawn (comments
-to be opened, hidden fields, metadata, embedded files, replacement text) is not read, so it never reaches a model; the
-last page of the text does not say that it exists, `DocumentText.unread` does. Nothing is run or fetched.
+to be opened, hidden fields, metadata, embedded files, replacement text) is not read and so never reaches a model;
+`DocumentText.unread` says that it is there. Nothing is run or fetched.
 """
 
 import threading
@@ -62,9 +62,9 @@ class PdfText(NamedTuple):
 def read_pdf(data: bytes) -> PdfText:
     """Text, pages and hidden stretches of a PDF, and what it carries beside its pages.
 
-    Hidden means: a reader of the page does not see it (see `sight`), except under a scan, whose text layer never is
-    seen. Not noticed: fonts whose glyphs look like other characters than they say, and text on a scan's text layer that
-    differs from the words in the picture. Time grows with the number of characters, which is bounded, and with the size of pictures.
+    Hidden means: a reader of the page does not see it (see `sight`), except the text layer of a scan, where it stands on
+    ink. Not noticed: fonts whose glyphs look like other characters than they say they are, and a scan's text layer with
+    other words than its picture. Time grows with the number of characters, which is bounded, and the size of pictures.
 
     Raises:
         DocumentError: the file is encrypted, corrupt, also a ZIP archive, a form without pages of its own, or has no

@@ -11,7 +11,7 @@ cannot be coloured: they are seen if the page changes when they are taken away.
 import ctypes
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import groupby, repeat
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -38,7 +38,7 @@ CONTRAST: Final = 20
 """Least difference from the ground, of 255, in one of red, green and blue. A watermark in #E0E0E0 differs by 31."""
 _OCR_COVER: Final = 0.5
 """Pictures over more than this share of the page make text that is not seen the layer that scanning software adds."""
-_OCR_RUN: Final = 3
+_OCR_RUN: Final = 4
 """So many words of such a layer in a row must stand on blank paper before they count as hidden: recognition errs."""
 _SAME: Final = 2.0
 """Points by which the box of a text that was struck twice may differ."""
@@ -50,7 +50,6 @@ _WORD: Final = re.compile(rf"[^\s\x00-\x20\x7f-\xa0\xad]{{1,{_PIECE}}}")
 _WORDY: Final = re.compile(r"[^\W_]|[\ud800-\udfff]")
 """A letter, digit or half of one beyond the first 65,536 characters."""
 _SHARP: Final = raw.FPDF_RENDER_NO_SMOOTHTEXT | raw.FPDF_RENDER_NO_SMOOTHPATH | raw.FPDF_RENDER_NO_SMOOTHIMAGE
-"""Without smoothing, a text's colour appears exactly or not at all."""
 
 
 _Place: TypeAlias = tuple[range, int]
@@ -114,7 +113,7 @@ class _Rasters(NamedTuple):
     """Whether all ink is plainly dark and all ground blank paper, so that what appears stands out."""
 
     def stands_out(self, at: int, ink: bytes) -> bool:
-        """Whether the text at a pixel, which is of this ink unless the page as it is says otherwise, can be told from the ground."""
+        """Whether text whose colour appears at a pixel can be told from the ground. `ink` is its own, where known."""
         blue, green, red = ink if self.whole is None else self.whole[at : at + 3]
         blue_ground, green_ground, red_ground = self.ground[at : at + 3]
         return max(abs(blue - blue_ground), abs(green - green_ground), abs(red - red_ground)) >= CONTRAST
@@ -124,8 +123,8 @@ class Sight:
     """What readers of one document see. Rasters are kept from page to page: fresh memory costs as much as painting."""
 
     def __init__(self, document: Any) -> None:
-        self._document = document
-        self._canvases: dict[str, bytearray] = {}
+        self.document = document
+        self.canvases: dict[str, bytearray] = {}
 
     def unseen(self, index: int, text_page: Any, text: str, found: Survey) -> list[bool]:
         """Whether each character of a page is hidden from its reader. Blanks and signs follow the word before them.
@@ -141,10 +140,10 @@ class Sight:
         pieces = list(_pieces(sheet, text, owners))
         if not pieces:
             return [False] * len(text)
-        page = _Page(self._document, index, text_page.page, found, owners, self._canvases)
+        page = _Page(self, index, text_page.page, found)
         flags: list[bool] = []
         verdict = False
-        for piece, hidden in zip(pieces, page.judge(pieces), strict=True):
+        for piece, hidden in zip(pieces, page.judge(pieces, owners), strict=True):
             flags += [verdict] * (piece.first - len(flags))
             verdict = hidden
         return flags + [verdict] * (len(text) - len(flags))
@@ -153,21 +152,12 @@ class Sight:
 class _Page:
     """A page on a raster."""
 
-    def __init__(
-        self,
-        document: Any,
-        index: int,
-        page: Any,
-        found: Survey,
-        owners: Sequence[Handle | None],
-        canvases: dict[str, bytearray],
-    ) -> None:
-        self._document = document
+    def __init__(self, sight: "Sight", index: int, page: Any, found: Survey) -> None:
+        self._document = sight.document
+        self._canvases = sight.canvases
         self._index = index
         self._page = page
         self._found = found
-        self._canvases = canvases
-        self._owners = owners
         width, height = page.get_size()
         scale = min(1.0, math.sqrt(_MAX_PIXELS / max(width * height, 1.0)))
         self._width = min(max(round(width * scale), 1), _MAX_PIXELS)
@@ -178,8 +168,13 @@ class _Page:
         pictures = sum(_area(box) for box in found.pictures)
         self._scanned = pictures > _OCR_COVER * _area(page.get_bbox())
 
-    def judge(self, pieces: Sequence[_Piece]) -> list[bool]:
-        """Whether each piece is hidden. Paints the page over and takes its text out."""
+    def judge(self, pieces: Sequence[_Piece], told: Sequence[Handle | None]) -> list[bool]:
+        """Whether each piece is hidden. Paints the page over and takes its text out.
+
+        Args:
+            pieces: the words, in order.
+            told: the owner of each character of the page's text.
+        """
         owners = dict.fromkeys(piece.owner for piece in pieces)
         if self._scanned and all(map(is_silent, owners)):
             hidden = [True] * len(pieces)
@@ -198,14 +193,14 @@ class _Page:
                 _seen(self._place(piece.box), names[piece.owner], inks[piece.owner] or b"", rasters) for piece in pieces
             ]
             lost = [piece for piece, verdict in zip(pieces, seen, strict=True) if verdict is None]
-            again = self._hear_again(lost) if lost else set()
+            again = self._hear_again(lost, told) if lost else set()
             hidden = [
                 _is_tiny(piece) or not (piece.first in again if verdict is None else verdict)
                 for piece, verdict in zip(pieces, seen, strict=True)
             ]
         return self._without_ocr(pieces, hidden, ground) if self._scanned else hidden
 
-    def _hear_again(self, lost: Sequence[_Piece]) -> set[int]:
+    def _hear_again(self, lost: Sequence[_Piece], told: Sequence[Handle | None]) -> set[int]:
         """The first positions of those pieces without which the page looks different."""
         page = self._document[self._index]
         try:
@@ -213,20 +208,19 @@ class _Page:
             places = {text: place for place, text in enumerate(self._found.texts)}
             if len(texts) != len(places):
                 return set()
-            _take_out(texts[places[text]] for text in self._repeats())
-            whole = self._paint(page, "whole")
+            _take_out(texts[places[text]] for text in self._repeats(set(told)))
+            whole = self._paint(page, "whole", sharp=False)
             _take_out(texts[places[piece.owner]] for piece in lost if piece.owner in places)
-            without = self._paint(page, "without")
+            without = self._paint(page, "without", sharp=False)
         finally:
             page.close()
         return {piece.first for piece in lost if self._changes(piece.box, whole, without)}
 
-    def _repeats(self) -> list[Handle]:
-        """The texts that PDFium leaves out of the page's text since they repeat another in its place, as fake bold does.
+    def _repeats(self, told: Set[Handle | None]) -> list[Handle]:
+        """The texts that PDFium leaves out of the page's text as they repeat another in its place, as fake bold does.
 
         They cover what they repeat.
         """
-        told = set(self._owners)
         near: dict[tuple[int, int], list[Box]] = {}
         for box in (bounds(text) for text in self._found.texts if text in told):
             near.setdefault(_cell(box), []).append(box)
@@ -248,8 +242,11 @@ class _Page:
             verdicts += [verdict and length >= _OCR_RUN] * length
         return verdicts
 
-    def _paint(self, page: Any, canvas: str) -> bytearray:
-        """The page as it is now: blue, green, red and alpha of each pixel, row by row. Overwrites the canvas."""
+    def _paint(self, page: Any, canvas: str, *, sharp: bool = True) -> bytearray:
+        """The page as it is now: blue, green, red and alpha of each pixel, row by row. Overwrites the canvas.
+
+        Sharp, a text's colour appears exactly or not at all; smooth, the thinnest stroke leaves a trace.
+        """
         size = 4 * self._width * self._height
         raster = self._canvases.get(canvas)
         if raster is None or len(raster) != size:
@@ -259,7 +256,7 @@ class _Page:
         bitmap = raw.FPDFBitmap_CreateEx(self._width, self._height, raw.FPDFBitmap_BGRA, memory, 4 * self._width)
         if not bitmap:
             raise MemoryError
-        raw.FPDF_RenderPageBitmap(bitmap, page, 0, 0, self._width, self._height, 0, _SHARP)
+        raw.FPDF_RenderPageBitmap(bitmap, page, 0, 0, self._width, self._height, 0, _SHARP if sharp else 0)
         raw.FPDFBitmap_Destroy(bitmap)
         return raster
 
@@ -320,11 +317,9 @@ def _seen(place: _Place, name: bytes, ink: bytes, rasters: _Rasters) -> bool | N
     top = _find(named, name, rows, width)
     if top < 0:
         return None
-    if (
-        rasters.certain
-        or rasters.stands_out(top, ink)
-        and rasters.stands_out(_find(named, name, reversed(rows), width), ink)
-    ):
+    if rasters.certain:
+        return True
+    if rasters.stands_out(top, ink) and rasters.stands_out(_find(named, name, reversed(rows), width), ink):
         return True
     found = [at for row in rows if (at := named.find(name, row, row + width)) >= 0]
     return 2 * sum(rasters.stands_out(at, ink) for at in found) >= len(found)

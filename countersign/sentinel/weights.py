@@ -34,39 +34,39 @@ class SentinelError(CountersignError):
 
 @dataclass(frozen=True)
 class Calibration:
-    """From the best passage's sum x to a risk, by extreme-value statistics of benign texts.
+    """From a passage's sum x to a risk, by extreme-value statistics of benign texts.
 
-    The highest sum over the passages of a benign text of n tokens is at least x with probability
-    `1 - exp(-scale * n * exp(-decay * x))`: the law of the maximal segment score (Karlin and Altschul, PNAS 87:2264,
-    1990), with `decay` and `scale` fitted to benign texts the weights never saw. n is always `tokens`, the length of
-    the longest text the policy speaks of, never that of the text at hand: otherwise padding would lower a score.
+    A benign text of n tokens has on average `scale * n * exp(-decay * x)` passages with a sum of at least x: the law of
+    maximal segment scores, known as the E-value of sequence search (Karlin and Altschul, PNAS 87:2264, 1990). `decay`
+    and `scale` are fitted to the best passages of benign texts that the weights never saw, given their lengths. n is
+    always `tokens`, the length of a long text of the channel, never that of the text at hand: so the number of passages
+    is accounted for, and padding cannot lower a score.
     """
 
     decay: float
     """Per unit of x; above 0."""
     scale: float
-    """Expected passages above x = 0 for each token; above 0."""
+    """Expected passages with x = 0 for each token; above 0."""
     tokens: int
     """Length of the reference text, in tokens (some 600 a page)."""
     hold: float
-    """Chance at which the risk is 0.3: so many benign texts of that length may be held for a person."""
+    """The risk is 0.3 where a benign text of that length is expected to have so many passages as bad."""
     block: float
-    """Chance at which the risk is 0.6; below `hold`."""
+    """The risk is 0.6 where it is expected to have so many; below `hold`."""
 
-    def chance(self, x: float) -> float:
-        """The chance that a benign text of the reference length has a passage with a sum of at least `x`."""
-        return -math.expm1(-self.scale * self.tokens * math.exp(-self.decay * x))
+    def expected(self, x: float) -> float:
+        """How many passages with a sum of at least `x` a benign text of the reference length has on average."""
+        return self.scale * self.tokens * math.exp(-self.decay * x)
 
     def risk(self, x: float) -> float:
-        """The risk in [0, 0.95], linear in the logarithm of the chance, 0.3 at `hold` and 0.6 at `block`."""
-        chance = max(self.chance(x), 1e-12)
-        risk = HOLD + (BLOCK - HOLD) * math.log(self.hold / chance) / math.log(self.hold / self.block)
-        return round(min(max(risk, 0.0), HIGHEST), 4)
+        """The risk in [0, 0.95], linear in x: 0.3 where `hold` passages are expected and 0.6 where `block` are."""
+        steps = (math.log(self.hold / (self.scale * self.tokens)) + self.decay * x) / math.log(self.hold / self.block)
+        return round(min(max(HOLD + (BLOCK - HOLD) * steps, 0.0), HIGHEST), 4)
 
     def least_sum(self, risk: float) -> float:
         """The x whose risk is `risk`: the inverse of `risk`, for a `risk` above 0 and below 0.95."""
-        chance = self.hold * (self.block / self.hold) ** ((risk - HOLD) / (BLOCK - HOLD))
-        return -math.log(-math.log1p(-min(chance, 1 - 1e-9)) / (self.scale * self.tokens)) / self.decay
+        steps = (risk - HOLD) / (BLOCK - HOLD)
+        return (steps * math.log(self.hold / self.block) - math.log(self.hold / (self.scale * self.tokens))) / self.decay
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _head(data: "np.lib.npyio.NpzFile", channel: Channel) -> Head:
     names = [field.name for field in fields(Calibration)]
     values = dict(zip(names, map(float, data[f"{channel}_calibration"]), strict=True))
     calibration = Calibration(**{**values, "tokens": int(values["tokens"])})  # type: ignore[arg-type]
-    if not (calibration.decay > 0 and calibration.scale > 0 and 0 < calibration.block < calibration.hold < 1):
+    if not (calibration.decay > 0 and calibration.scale > 0 and 0 < calibration.block < calibration.hold):
         raise ValueError(channel)
     return Head(table, int(data[f"{channel}_drift"]), calibration)
 

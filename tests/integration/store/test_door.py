@@ -143,6 +143,8 @@ A_LONG_PAUSE = told(
     pauses=(0, 0, 0, 0, 0, 9 * SECOND, 30 * SECOND, HOUR),
 )
 ANOTHER_WEIGHT = told(entering("a", "r1"), ("limits", "a", Limits(weight=1)), entering("a", "r2"), weight=0.3)
+RENEWED_IN_THE_ROOM = told(entering("a", "r1"), ("renew", "a", "r1"), ("release", "a", "r1"))
+RENEWED_UNKNOWN = told(("renew", "a", "r1"), entering("a", "r1"), pauses=(0, LEASE))
 GRANTED_LONG_AGO = told(entering("a", "r1"), ("grant", "a", "r1"), entering("a", "r1"), pauses=(0, 0, LEASE))
 
 
@@ -165,6 +167,8 @@ def same(one: Entry | DoorStanding, other: Entry | DoorStanding) -> None:
 @example(house={"in_flight_all": 3, "room": 8}, history=A_LONG_PAUSE)
 @example(house={"in_flight_all": 3, "room": 8}, history=ANOTHER_WEIGHT)
 @example(house={"in_flight_all": 3, "room": 8}, history=GRANTED_LONG_AGO)
+@example(house={"in_flight_all": 3, "room": 8}, history=RENEWED_IN_THE_ROOM)
+@example(house={"in_flight_all": 3, "room": 8}, history=RENEWED_UNKNOWN)
 @given(house=HOUSE, history=st.one_of(ACCOUNTS, PLACES, PLACES))
 async def test_the_script_answers_as_the_model_does(
     valkey: Path, redis: "Redis", house: dict[str, int], history: tuple[Limits, Steps]
