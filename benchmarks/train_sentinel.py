@@ -79,9 +79,9 @@ class Policy:
     block: float
 
 
-DOCUMENT = Policy(attacks_weigh=0.3, tokens=36_000, hold=0.25, block=0.02)
+DOCUMENT = Policy(attacks_weigh=0.3, tokens=36_000, hold=0.25, block=0.005)
 """60 pages of 600 tokens."""
-INSTRUCTION = Policy(attacks_weigh=1.0, tokens=600, hold=0.01, block=0.002)
+INSTRUCTION = Policy(attacks_weigh=1.0, tokens=600, hold=0.02, block=0.004)
 """One page. Its benign texts are prompts made to look like attacks: requests for a review look far less so."""
 
 

@@ -11,6 +11,7 @@ from countersign.access.keys import KeyBook
 from countersign.admission.door import Door, connect
 from countersign.admission.intake import Intake
 from countersign.admission.limits import LimitBook
+from countersign.document.sandbox import Sandbox
 from countersign.ledger.ledger import Ledger
 from countersign.memory.embedding import default_embedder
 from countersign.memory.knowledge import KnowledgeMemory
@@ -58,6 +59,7 @@ class Services:
     limits: LimitBook
     door: Door
     waiting: WaitingStore
+    sandbox: Sandbox
 
     @cached_property
     def intake(self) -> Intake:
@@ -98,6 +100,7 @@ class Services:
         keys = KeyBook(db, vault, pseudonyms)
         limits = LimitBook(db)
         door = Door(connect(servers.redis_url), limits)
+        sandbox = Sandbox(settings.read_memory_mb, settings.read_seconds)
         try:
             yield cls(
                 settings=settings,
@@ -115,8 +118,10 @@ class Services:
                 limits=limits,
                 door=door,
                 waiting=WaitingStore(db, vault),
+                sandbox=sandbox,
             )
         finally:
+            sandbox.close()
             await redis.aclose()
             await door.close()
             await keys.close()

@@ -129,12 +129,13 @@ class Dispatcher:
             await self._sync()
         if monotonic() - self._cleaned >= HOUSEKEEPING_S:
             await self._clean()
-        given = 0
+        given = started = 0
+        # What has had its turn goes first: while it cannot be started, nobody else gets one.
+        if unstarted and not self._temporal.resting:
+            started = await self._start_due()
         if waiting and not self._temporal.resting:
             given = await self._give_turns()
-        started = 0
-        if (unstarted or given) and not self._temporal.resting:
-            started = await self._start_due()
+            started += await self._start_due() if given else 0
         return bool(given or started)
 
     # --- turns ---
@@ -163,7 +164,7 @@ class Dispatcher:
         ]
         if given:
             await self._waiting.dispatched([review.id for review in given])
-        self._unsure = False
+        self._unsure = standing.degraded  # Redis may come back with leases that it had before
         for review in given:
             self._turns += 1
             self._last[review.tenant] = self._turns

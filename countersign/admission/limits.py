@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,6 +14,11 @@ from countersign.errors import CountersignError, InvalidRequest
 from countersign.store.database import Database
 
 _log = logging.getLogger(__name__)
+
+Scope = Literal["default", "everyone", "tenant", "user"]
+_SCOPES: tuple[Scope, ...] = ("everyone", "tenant", "user")
+_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+"""As a request's tenant is written."""
 
 KNOWN_S = 2.0
 """A change is in force in every process after about this long."""
@@ -64,6 +70,16 @@ Fields = dict[str, Any]
 """Fields of `Limits` that differ from what would hold anyway, by name."""
 
 
+class LimitInForce(BaseModel):
+    """One limit, and who set it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    value: int | float
+    set_for: Scope
+
+
 class LimitChange(BaseModel):
     """One change of a scope's fields, by whom (a pseudonym) and why. None: the scope has no fields of its own."""
 
@@ -78,11 +94,7 @@ class LimitChange(BaseModel):
 
 
 def scope_of(tenant: str | None = None, user_hash: str | None = None) -> str:
-    """The scope's name in the table. Raises `InvalidRequest` for a user without a tenant, or a tenant with a slash."""
-    if user_hash is not None and tenant is None:
-        raise InvalidRequest("user: has limits only within a tenant", remedy="Name the tenant too")
-    if tenant is not None and (not tenant or "/" in tenant):
-        raise InvalidRequest("tenant: is no tenant's name", remedy="Write it as its reviews do, for example 'acme'")
+    """The scope's name in the table."""
     return "/".join(part for part in (tenant, user_hash) if part is not None)
 
 
@@ -123,10 +135,17 @@ class LimitBook:
         """What holds for one user of a tenant."""
         return await self._of(scopes_of(tenant, user_hash))
 
-    async def fields(self, tenant: str | None = None, user_hash: str | None = None) -> dict[str, Fields]:
-        """Which scope sets what, read now: of those that hold for the user (tenant, everyone), in their order."""
+    async def explain(self, tenant: str | None = None, user_hash: str | None = None) -> tuple[LimitInForce, ...]:
+        """What holds for everyone, a tenant or one of its users, read now, and who set it."""
+        _check_scope(tenant, user_hash)
         rows = await self._read()
-        return {scope: rows.get(scope, {}) for scope in scopes_of(tenant, user_hash)}
+        layers = [rows.get(scope, {}) for scope in scopes_of(tenant, user_hash)]
+        set_for: dict[str, Scope] = {}
+        for scope, fields in zip(_SCOPES, layers, strict=False):
+            set_for.update(dict.fromkeys(fields, scope))
+        return tuple(
+            LimitInForce(name=name, value=value, set_for=set_for.get(name, "default")) for name, value in _merge(layers)
+        )
 
     async def change(
         self,
@@ -142,9 +161,10 @@ class LimitBook:
         A field given as None is no longer set here; `fields` None means all of them. What changes nothing is not
         written. Raises `InvalidRequest`, naming the field, for one that is unknown, out of range, or not this scope's.
         """
+        _check_scope(tenant, user_hash)
         scope = scope_of(tenant, user_hash)
         for name in fields or ():
-            _check_scope(name, tenant, user_hash)
+            _check_name(name, tenant, user_hash)
         if not reason.strip():
             raise InvalidRequest("reason: is empty", remedy="A change of limits says why, for the record")
         async with self._db.transaction() as connection:
@@ -183,6 +203,7 @@ class LimitBook:
         self, tenant: str | None = None, user_hash: str | None = None, limit: int = 100
     ) -> tuple[LimitChange, ...]:
         """The last changes, newest first: of one scope, or of all when no tenant is given."""
+        _check_scope(tenant, user_hash)
         scope = None if tenant is None else scope_of(tenant, user_hash)
         rows = await self._db.fetch(
             "SELECT scope, before, after, by_hash, reason, changed_at FROM limit_changes "
@@ -249,7 +270,14 @@ def _merge(layers: Sequence[Fields]) -> Limits:
         ) from None
 
 
-def _check_scope(name: str, tenant: str | None, user_hash: str | None) -> None:
+def _check_scope(tenant: str | None, user_hash: str | None) -> None:
+    if user_hash is not None and tenant is None:
+        raise InvalidRequest("user: has limits only within a tenant", remedy="Name the tenant too")
+    if tenant is not None and not _TENANT.fullmatch(tenant):
+        raise InvalidRequest("tenant: is no tenant's name", remedy="Write it as its reviews do, for example acme")
+
+
+def _check_name(name: str, tenant: str | None, user_hash: str | None) -> None:
     if name not in Limits.model_fields:
         raise InvalidRequest(
             "limits: one of the names is no limit's", remedy=f"The limits are {', '.join(Limits.model_fields)}"

@@ -62,9 +62,10 @@ class PdfText(NamedTuple):
 def read_pdf(data: bytes) -> PdfText:
     """Text, pages and hidden stretches of a PDF, and what it carries beside its pages.
 
-    Hidden means: a reader of the page does not see it (see `sight`), except the text layer of a scan, where it stands on
-    ink. Not noticed: fonts whose glyphs look like other characters than they say they are, and a scan's text layer with
-    other words than its picture. Time grows with the number of characters, which is bounded, and the size of pictures.
+    Hidden means: a reader of the page does not see it (see `sight`), except the text layer of a scan, where it stands
+    on ink. Not noticed: fonts whose glyphs look like other characters than they say they are, and a scan's text layer
+    with other words than its picture. Time grows with the number of characters, which is bounded, and with the size of
+    pictures.
 
     Raises:
         DocumentError: the file is encrypted, corrupt, also a ZIP archive, a form without pages of its own, or has no

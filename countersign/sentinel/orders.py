@@ -75,7 +75,7 @@ RULES: tuple[Rule, ...] = (
         Kind.TASK,
         "assigns_task",
         0.5,
-        0.2,
+        0.16,
         "task|mission|objective|job is|todo|goal",
         r"\b(?:(?:new|urgent|priority|real|actual|true|secret|important|main|following|only|next) )+(?:task|mission"
         r"|objective|goal)s?\b ?[*:!-]|\byour (?:new |real |only |actual |next |main )*(?:task|mission|objective"
@@ -99,7 +99,7 @@ RULES: tuple[Rule, ...] = (
         Kind.TASK,
         "you_must_now",
         0.4,
-        0.15,
+        0.12,
         "you",
         r"\byou (?:need|have|are required|are going) to(?: do(?: this)?)? ?: |\bi (?:want|need|would like) you to\b"
         r"|\byou must (?:now )?(?:include|say|repeat|output|print|respond|answer|write|reply|append|obey)\b"
@@ -111,7 +111,7 @@ RULES: tuple[Rule, ...] = (
         Kind.OUTPUT,
         "shapes_answer",
         0.4,
-        0.1,
+        0.08,
         "answer|repl|response|output|summary",
         rf"{START}(?:\w+ )?(?:include|add|append|insert|embed|integrate|incorporate|mention|use|replace|render|write|"
         rf"convert|modify|augment|enhance|begin|start|end|finish|conclude|introduce|provide|rearrange|scramble"
@@ -141,7 +141,7 @@ RULES: tuple[Rule, ...] = (
         Kind.OUTPUT,
         "repeat_many",
         0.55,
-        0.25,
+        0.2,
         "times",
         r"\brepeat\b[^.\n]{0,80}?\b\d{2,5} times\b",
         "demands that something be repeated many times",
@@ -233,7 +233,7 @@ RULES: tuple[Rule, ...] = (
         Kind.TOOL,
         "acts_for_user",
         0.5,
-        0.1,
+        0.08,
         "user|my |asking|memory|skip all",
         r"\bwithout asking (?:me|again|for (?:permission|confirmation))\b|\bmy (?:inbox|calendar|new email"
         r"|cloud drive|bank account)\b"

@@ -19,7 +19,7 @@ from countersign.sentinel.normalise import View, fold
 from countersign.sentinel.rule import Kind
 from countersign.sentinel.scorer import passages
 from countersign.sentinel.signals import CONCEALED, FOREIGN, HIDDEN_ORDER, STYLE, Hit, find
-from countersign.sentinel.weights import Weights, committed
+from countersign.sentinel.weights import Head, Weights, committed
 from countersign.words import Channel, RiskBand
 
 ELEVATED_FROM = 0.3
@@ -72,11 +72,13 @@ def _hits(text: str, channel: Channel, hidden: tuple[tuple[int, int], ...], weig
     """Every hit in `text`, in order of place, with what the concealed ones say about concealment added."""
     view = fold(text)
     english = is_english(text)
-    hits = [*find(view, channel), *_styled(text, view, channel, weights, english=english)]
+    head = weights.head(channel)
+    foreign = channel is Channel.DOCUMENT and not english
+    hits = [*find(view, channel), *_styled(text, view, channel, head, foreign=foreign)]
     for island in islands(text):
         decoded = fold(island.text)
         strongest: dict[str, Hit] = {}
-        for hit in [*find(decoded, channel), *_styled(island.text, decoded, channel, weights, english=english)]:
+        for hit in [*find(decoded, channel), *_styled(island.text, decoded, channel, head, foreign=foreign)]:
             if hit.rule.name not in strongest or hit.score > strongest[hit.rule.name].score:
                 strongest[hit.rule.name] = replace(hit, start=island.start, end=island.end)
         if strongest:
@@ -88,12 +90,12 @@ def _hits(text: str, channel: Channel, hidden: tuple[tuple[int, int], ...], weig
     return sorted(hits, key=lambda hit: (hit.start, hit.end, hit.rule.name))
 
 
-def _styled(text: str, view: View, channel: Channel, weights: Weights, *, english: bool) -> list[Hit]:
-    """What the scorer finds. It has learnt from English: in a text of another language it judges English passages."""
+def _styled(text: str, view: View, channel: Channel, head: Head, *, foreign: bool) -> list[Hit]:
+    """What the scorer finds. It has learnt from English: in a foreign document it judges the English passages only."""
     return [
         Hit(STYLE[channel], passage.start, passage.end, passage.risk, "; ".join(passage.reasons))
-        for passage in passages(grams(text, view), weights.head(channel))
-        if english or is_english(text[passage.start : passage.end])
+        for passage in passages(grams(text, view), head)
+        if not foreign or is_english(text[passage.start : passage.end])
     ]
 
 

@@ -42,7 +42,7 @@ RULES: tuple[Rule, ...] = (
         Kind.SPOOF,
         "conversation_turn",
         0.35,
-        0.25,
+        0.2,
         "assistant|user|human",
         r"(?:^|\n)[ ]?(?:assistant|user|human|ai)[ ]?:[ ]?\w|\b(?:reasoning|thought)s?(?: trace)? ?\((?:assistant"
         r"|ai|model)\)",
@@ -73,7 +73,7 @@ RULES: tuple[Rule, ...] = (
         Kind.SPOOF,
         "bypass_token",
         0.5,
-        0.25,
+        0.2,
         "_override|_bypass|<query>|<command>|<interaction|config>|jailbreak",
         r"<(?:interaction|\w+)-config>|\b\w{2,30}_(?:override|bypass)\b|<command>\w+</command>|\bjail ?break(?:ed"
         r"|ing)?\b",
@@ -84,7 +84,7 @@ RULES: tuple[Rule, ...] = (
         Kind.ADDRESS,
         "addresses_model",
         0.55,
-        0.2,
+        0.16,
         "ai|llm|language model|gpt|bot|claude|gemini|copilot|llama",
         rf"(?:^|(?<=[\n.:;!?(\[*#>-])|\b(?:dear|hey|hello|attention|hi|note to|note for|instructions? (?:to|for)"
         rf"|notice to|message to|for|to all|to any|if you are|if you're|as)) ?(?:an? |any |all |the |this )?{MODEL}\b"
@@ -96,7 +96,7 @@ RULES: tuple[Rule, ...] = (
         Kind.ADDRESS,
         "you_are_model",
         0.6,
-        0.2,
+        0.16,
         "you",
         rf"\byou(?:'re| are|r)? (?:now |actually |really |being )?(?:operating |acting |simulating |running "
         rf"|become )?(?:as |in )?"
@@ -107,7 +107,7 @@ RULES: tuple[Rule, ...] = (
         Kind.ADDRESS,
         "reviewing_machine",
         0.5,
-        0.2,
+        0.16,
         "review|assistant|automated|summari|analys|model|agent",
         r"\b(?:(?:to|for|attention|dear|hey|hello|note to|any|if you are)(?: the| an?| all| any| whichever)? )"
         r"(?:\w+ ){0,2}?(?:automated|automatic|ai|artificial intelligence|virtual|machine|coding|legal) "
@@ -121,7 +121,7 @@ RULES: tuple[Rule, ...] = (
         Kind.ADDRESS,
         "when_you_process",
         0.5,
-        0.15,
+        0.12,
         "you",
         r"\b(?:when|while|before|after|if|once) (?:you )?(?:are )?(?:asked|told|instructed|read(?:ing)?"
         r"|process(?:ing)?"
@@ -146,7 +146,7 @@ RULES: tuple[Rule, ...] = (
         Kind.PERSONA,
         "persona",
         0.2,
-        0.15,
+        0.12,
         "act as|acting as|pretend|role ?play|simulate|roleplay|character|persona|immerse|you are|you're|you will be",
         r"\b(?:you (?:are|will|must|should|'re|have to)|going to|want you to|now|please|need to|let's"
         r"|i need you to) (?:now )?(?:going to |about to |be )?"
@@ -171,7 +171,7 @@ RULES: tuple[Rule, ...] = (
         Kind.PERSONA,
         "vendor_talk",
         0.15,
-        0.25,
+        0.2,
         "openai|chatgpt|chat gpt|your knowledge|training data|content polic",
         r"\bopen ?ai\b|\bchat ?gpt\b|\b(?:your )?knowledge (?:is )?cut ?-?off\b|\bcontent polic(?:y|ies)\b",
         "talks about a model's maker or training",
@@ -180,7 +180,7 @@ RULES: tuple[Rule, ...] = (
         Kind.FREEDOM,
         "no_restrictions",
         0,
-        0.25,
+        0.2,
         "restrict|filter|censor|limit|rules|guideline|ethic|moral|constraint|polic|bound|disclaimer|warning",
         r"\b(?:no|without|free (?:of|from)|not (?:bound|limited|restricted|subject|constrained)(?: by| to)?"
         r"|ignores?|disregards?|bypass(?:es)?"
@@ -211,7 +211,7 @@ RULES: tuple[Rule, ...] = (
         Kind.FREEDOM,
         "amoral",
         0.1,
-        0.25,
+        0.2,
         "uncensored|unfiltered|amoral|unethical|immoral|unrestricted|illegal|nsfw|evil|unbiased|explicit",
         r"\b(?:uncensored|unfiltered|unrestrained|unrestricted (?:ai|response|access to all)|amoral|immoral|nsfw"
         r"|jailbroken)\b"
@@ -237,7 +237,7 @@ RULES: tuple[Rule, ...] = (
         Kind.OBEDIENCE,
         "model_reasoning",
         0.4,
-        0.2,
+        0.16,
         "so i ",
         r"\bso i (?:should|will|must|can)(?: now)? (?:proceed|output|append|comply|include|ignore|skip|approve)\b",
         "poses as the model's own reasoning",
@@ -246,7 +246,7 @@ RULES: tuple[Rule, ...] = (
         Kind.OBEDIENCE,
         "answer_format",
         0.15,
-        0.25,
+        0.2,
         "two |prefix|start |respond as|only respond|only reply|reply as|answer as|[prompt|my first|first prompt",
         r"\b(?:two|2) (?:different |separate |distinct )*(?:responses|ways|answers|paragraphs)\b"
         r"|\bprefix (?:\w+ ){0,5}?(?:as|with)\b"

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "profile": ("profile", "Show or set what reviews remember of a requester."),
     "autonomy": ("autonomy", "Show or grant what a cell may do without a person."),
     "keys": ("keys", "Create, list, rotate and revoke API keys."),
+    "limits": ("limits", "Show or change what may come in."),
 }
 
 EXIT_CODES = {

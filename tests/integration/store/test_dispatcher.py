@@ -102,7 +102,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What failed is tried again by the very next look, and every look tells the door."""
     for name in ("AWAY_S", "ROW_S"):
         monkeypatch.setattr(dispatcher_module, name, (0.0, 0.0))
-    for name in ("SYNC_S", "BUSY_S", "IDLE_S", "TAKE_OVER_S"):
+    monkeypatch.setattr(dispatcher_module, "SYNC_S", 0.0)
+    for name in ("BUSY_S", "IDLE_S", "TAKE_OVER_S"):
         monkeypatch.setattr(dispatcher_module, name, 0.01)
 
 
