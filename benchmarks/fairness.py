@@ -134,7 +134,8 @@ async def measure(light: int, demanding: int) -> Figures:
             await stack.run_worker()
             services = await client.services()
             await services.limits.change(
-                "",
+                None,
+                None,
                 {"user_per_hour": 1_000_000, "tenant_per_hour": 1_000_000, "room": 10_000, "attention": 1_000_000},
                 by_hash="benchmark",
                 reason="fairness",

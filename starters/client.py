@@ -47,6 +47,8 @@ R = TypeVar("R", Receipt, ClaimReceipt)
 QUERY_TIMEOUT = timedelta(seconds=3)
 """A worker that is there answers in milliseconds; after this the projection answers instead."""
 DECISION_TIMEOUT = timedelta(seconds=30)
+MAX_KNOWN = 10_000
+"""Workflow ids kept by a client that lives long."""
 POLL_S = (0.2, 2.0)
 """A follower asks this often at first and, while nothing changes, at last."""
 
@@ -149,6 +151,8 @@ class ReviewClient:
                 return workflow_id_of(tenant, review_id)
             known = row.workflow_id
             if not row.waits_for_its_turn:
+                if len(self._workflow_ids) >= MAX_KNOWN:
+                    self._workflow_ids.clear()
                 self._workflow_ids[tenant, review_id] = known
         return known
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from countersign.sentinel.grams import Grams
 from countersign.sentinel.weights import UNIT, Head
 
-FAINTEST = 0.15
+FAINTEST = 0.25
 """Passages of a lower risk are not reported: half of what holds a document, and common in benign ones."""
 
 _LEXICON = {

@@ -156,8 +156,12 @@ def parse_json(data: bytes, model: type[T]) -> T:
 
 
 def refused(error: ValidationError) -> InvalidRequest:
-    """The first thing wrong, as "field: what": the name of a field of ours, never what was sent."""
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    """The first thing wrong, as "field: what": the name of a field of ours, never what was sent.
+
+    A field that may not be there comes first: it says more than one that is missing beside it (`url` for `text`).
+    """
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    problem = min(problems, key=lambda one: one["type"] != "extra_forbidden")
     if problem["type"] == "json_invalid":
         return MalformedBody("the body is no JSON that can be read", remedy="Send one JSON object in UTF-8")
     path = [str(part) for part in problem["loc"]]

@@ -27,7 +27,7 @@ from starters.gateway.answers import (
 from starters.gateway.backend import Backend
 from starters.gateway.bodies import read_json
 from starters.gateway.openapi import FILE, body_of, operation_id, problems
-from starters.ids import base32
+from countersign.review.ids import base32
 
 MAX_IDEMPOTENCY_KEY = 255
 SUFFIXES = {"application/pdf": "pdf", "text/plain": "txt", "text/markdown": "md"}

@@ -27,7 +27,7 @@ from starters.gateway.openapi import (
 )
 from starters.gateway.problems import KeyReused, UnsupportedMedia, rate_headers
 from starters.gateway.reviews import backend_of, caller, derived_id, idempotency_key
-from starters.ids import new_review_id
+from countersign.review.ids import new_review_id
 
 FORM_OVERHEAD = MAX_FORM_TEXT + 131_072
 """Bytes of a form besides its file: the text fields, boundaries and headers of parts."""
@@ -110,7 +110,7 @@ async def _take_in(backend: Backend, request: Request, who: Principal, key: str 
     intake = (await backend.services()).intake
     # Memory first: what cannot be received is not charged at the door.
     with backend.incoming.reserve(who.tenant, held):
-        async with intake.entering(who.tenant, who.user, review_id) as place:
+        async with intake.entering(who.tenant, who.user, review_id, fresh=key is None) as place:
             upload = intake.upload(who.tenant, review_id)
             if boundary is not None:
                 form = await read_form(body.chunks(), boundary, upload.write, max_file=max_file)

@@ -88,7 +88,7 @@ class FakeIntake:
     last: FakeUpload | None = None
 
     @asynccontextmanager
-    async def entering(self, tenant: str, user: str, review_id: str) -> AsyncIterator[Any]:
+    async def entering(self, tenant: str, user: str, review_id: str, *, fresh: bool = False) -> AsyncIterator[Any]:
         if self.refusal is not None:
             raise self.refusal
         self.entered += 1

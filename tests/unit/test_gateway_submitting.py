@@ -302,7 +302,7 @@ async def test_a_bad_form_is_refused(world: World, body: bytes, status: int, slu
 async def test_what_is_not_taken_is_named_with_the_reason(world: World, name: str) -> None:
     for body, headers in (
         (form(FILE, part(name, MARK.encode())), FORM),
-        (json.dumps({"text": "x", name: MARK}).encode(), {"Content-Type": "application/json"}),
+        (json.dumps({name: MARK}).encode(), {"Content-Type": "application/json"}),
     ):
         found = problem(await submit(world, body, headers), 422, "invalid-request")
         assert found["detail"].startswith(f"{name}: is not taken; ")

@@ -146,6 +146,7 @@ ANOTHER_WEIGHT = told(entering("a", "r1"), ("limits", "a", Limits(weight=1)), en
 RENEWED_IN_THE_ROOM = told(entering("a", "r1"), ("renew", "a", "r1"), ("release", "a", "r1"))
 RENEWED_UNKNOWN = told(("renew", "a", "r1"), entering("a", "r1"), pauses=(0, LEASE))
 LEFT_AND_BACK = told(entering("a", "r1"), ("leave", "a", "r1"), entering("a", "r1"))
+WAITS_AGAIN = told(("grant", "a", "r1"), ("sync", {"a": ["r1"]}, []), entering("a", "r1"), pauses=(0, LEASE))
 GRANTED_LONG_AGO = told(entering("a", "r1"), ("grant", "a", "r1"), entering("a", "r1"), pauses=(0, 0, LEASE))
 
 
@@ -171,6 +172,7 @@ def same(one: Entry | DoorStanding, other: Entry | DoorStanding) -> None:
 @example(house={"in_flight_all": 3, "room": 8}, history=RENEWED_IN_THE_ROOM)
 @example(house={"in_flight_all": 3, "room": 8}, history=RENEWED_UNKNOWN)
 @example(house={"in_flight_all": 3, "room": 8}, history=LEFT_AND_BACK)
+@example(house={"in_flight_all": 3, "room": 8}, history=WAITS_AGAIN)
 @given(house=HOUSE, history=st.one_of(ACCOUNTS, PLACES, PLACES))
 async def test_the_script_answers_as_the_model_does(
     valkey: Path, redis: "Redis", house: dict[str, int], history: tuple[Limits, Steps]
