@@ -24,6 +24,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/train_clauses.py
 	@$(BIN)/python benchmarks/contracts.py
 	@$(BIN)/python benchmarks/cold_start.py
+	@$(BIN)/python benchmarks/admission.py
 
 # Stored histories of every route, written anew. Only for a change that is meant to alter what new reviews do.
 histories: $(VENV)/.dev

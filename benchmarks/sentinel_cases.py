@@ -55,7 +55,7 @@ def load(data: Path, *, quick: bool) -> list[Case]:
             continue
         bare, payload = kind == WITHOUT_CUE, str(row["payload"])
         group = kinds.get(payload.strip(), f"family {kind}") if bare else f"family {kind}"
-        measure, source = "recall_bare" if bare else "recall_cued", kind.split("_")[0].split("/")[0]
+        measure, source = "recall_bare" if bare else "recall_cued", re.split("[_/]", kind)[0]
         cases.append(Case(measure, "", str(row["text"]), source, group, payload, carrier))
     for row in sample(rows(injections / "contract_hard_negatives.jsonl"), QUICK["rows"], quick=quick):
         group = contract_group(row["doc"])

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +42,12 @@ AVERAGED = 3
 BATCH, RATE, DECAY = 512, 0.1, 1e-5
 DRIFT = 0.05
 """Taken off every token, so that a text with nothing for or against it has no passage."""
-FEWEST_KEPT = 4
+FEWEST_KEPT = 8
 """Smaller weights, in units, are dropped."""
 TAIL = 0.1
 """The share of benign texts, those with the highest sums, that the calibration is fitted to."""
 SEED = 5
+PROMPTS = {"wildguard_benign", "notinject"}
 PROMPT = 0.2
 """Weight of a benign prompt as an attack on the document channel: harmless, but no contract speaks so."""
 PASTED_TOKENS, PASTED = 3000, 0.2
@@ -61,6 +63,7 @@ class Text:
 
     features: NDArray[np.int32]
     group: str
+    source: str
     attack: bool
     weight: float
     whole: bool = False
@@ -70,7 +73,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Policy:
-    """What a channel allows: how many passages as bad a benign text of `tokens` tokens has where it is held, blocked."""
+    """What a channel allows, as `Calibration` has it: `hold` and `block` are expected passages in `tokens` tokens."""
 
     attacks_weigh: float
     """All attacks together, for each unit of weight of the benign texts."""
@@ -90,36 +93,37 @@ def encode(text: str) -> NDArray[np.int32]:
     return grams(text, fold(text)).features.astype(np.int32)
 
 
-def document_texts(data: Path, cases: Sequence[Case]) -> list[Text]:
-    """What the document channel learns from: contracts and agreements against everything that speaks to a model."""
-    texts = []
-    for text, group in contracts(data, cases):
-        texts.append(Text(encode(text), group, attack=False, weight=1, calibrates=True))
+def document_texts(cases: Sequence[Case], agreements: Sequence[Text]) -> list[Text]:
+    """What the document channel learns from: agreements against everything that speaks to a model."""
+    texts = list(agreements)
     for case in cases:
         if case.measure == "false_hard_negatives":
-            texts.append(Text(encode(case.document), case.group, attack=False, weight=1, whole=True))
+            texts.append(_text(case.document, case, attack=False, whole=True))
         elif case.attack:
-            texts.append(Text(encode(case.attack), case.group, attack=True, weight=1))
-        elif case.measure == "false_public" and case.source in {"wildguard_benign", "notinject"}:
-            texts.append(Text(encode(case.instruction), case.group, attack=True, weight=PROMPT))
+            texts.append(_text(case.attack, case, attack=True))
+        elif case.measure == "false_public" and case.source in PROMPTS:
+            texts.append(replace(_text(case.instruction, case, attack=True), weight=PROMPT))
     return texts
 
 
-def instruction_texts(data: Path, cases: Sequence[Case]) -> list[Text]:
+def instruction_texts(cases: Sequence[Case], agreements: Sequence[Text]) -> list[Text]:
     """What the instruction channel learns from: public attacks against benign prompts, e-mails and pasted contract."""
     texts = []
     for case in cases:
-        if case.measure == "recall_public":
-            texts.append(Text(encode(case.instruction), case.group, attack=True, weight=1))
-        elif case.measure == "false_public":
-            texts.append(Text(encode(case.instruction), case.group, attack=False, weight=1, calibrates=True))
-    for text, group in contracts(data, cases)[::5]:
-        texts.append(Text(encode(text)[:PASTED_TOKENS], group, attack=False, weight=PASTED))
+        if case.measure in {"recall_public", "false_public"}:
+            attack = case.measure == "recall_public"
+            texts.append(replace(_text(case.instruction, case, attack=attack), calibrates=not attack))
+    for text in agreements[::5]:
+        texts.append(replace(text, features=text.features[:PASTED_TOKENS], weight=PASTED, calibrates=False))
     return texts
 
 
-def contracts(data: Path, cases: Sequence[Case]) -> list[tuple[str, str]]:
-    """(text, group) of every benign agreement there is: CUAD, ContractNLI, Kleister NDAs, standard terms."""
+def _text(text: str, case: Case, *, attack: bool, whole: bool = False) -> Text:
+    return Text(encode(text), case.group, case.source, attack=attack, weight=1, whole=whole)
+
+
+def read_agreements(data: Path, cases: Sequence[Case]) -> list[Text]:
+    """Every benign agreement there is: CUAD, ContractNLI, Kleister NDAs, standard terms."""
     found = [(case.document, case.group) for case in cases if case.measure == "false_contracts"]
     nli = data / "contract_nli" / "contract_nli.json"
     if nli.exists():
@@ -130,7 +134,7 @@ def contracts(data: Path, cases: Sequence[Case]) -> list[tuple[str, str]]:
         found.append((text, contract_group(f"kleister {path.name}")))
     for path in sorted((data / "knowledge" / "derived_text").glob("*.txt")):
         found.append((path.read_text(encoding="utf-8"), contract_group(f"terms {path.name}")))
-    return found
+    return [Text(encode(text), group, "agreements", attack=False, weight=1, calibrates=True) for text, group in found]
 
 
 def fit(texts: Sequence[Text], policy: Policy) -> Head:
@@ -171,7 +175,7 @@ def cut(text: Text, random: np.random.Generator, core: tuple[int, int] | None = 
         cuts.append(cuts[-1] + int(random.integers(SHORTEST, LONGEST + 1)))
     cuts.append(count)
     low, high = core or (0, count)
-    pieces = [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < high and b > low]
+    pieces = [(a, b) for a, b in pairwise(cuts) if a < high and b > low]
     weight = text.weight / math.sqrt(len(pieces)) if text.attack else text.weight
     return [(text.features[a:b], text.attack, weight) for a, b in pieces]
 
@@ -266,63 +270,87 @@ def calibrate(maxima: Floats, tokens: Floats, policy: Policy) -> Calibration:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A head for each fold, trained without its groups and calibrated without its texts, and one from everything."""
+class Channel:
+    """What one channel learns from, and the heads made of it: one for each fold, and one from everything."""
 
-    folds: tuple[Head, ...]
-    whole: Head
-    calibrated: Calibration
+    texts: list[Text]
+    policy: Policy
+    held: list[Head]
+    """Trained without the fold's groups and carriers, calibrated without its texts."""
+    calibration: Calibration
+    """From the best passages of all benign texts, each judged by the head of its fold."""
+
+    def whole(self) -> Head:
+        """The head trained on everything."""
+        return replace(fit(self.texts, self.policy), calibration=self.calibration)
+
+    def without(self, banned: Callable[[Text], bool]) -> Head:
+        """The head trained on all but the banned texts."""
+        return replace(fit([t for t in self.texts if not banned(t)], self.policy), calibration=self.calibration)
 
 
-def without(texts: Sequence[Text], banned: Callable[[str], bool]) -> list[Text]:
-    """The texts whose group is not banned."""
-    return [text for text in texts if not banned(text.group)]
+@dataclass(frozen=True)
+class Study:
+    """Both channels, trained fold by fold."""
+
+    cases: Sequence[Case]
+    fold_of: Callable[[str], int]
+    document: Channel
+    instruction: Channel
+
+    @classmethod
+    def of(cls, data: Path, cases: Sequence[Case]) -> "Study":
+        """Read what there is to learn from, and train the heads of the folds."""
+        agreements = read_agreements(data, cases)
+        document, instruction = document_texts(cases, agreements), instruction_texts(cases, agreements)
+        fold_of = folds([text.group for text in (*document, *instruction)] + [case.group for case in cases])
+        carriers = [{case.carrier for case in cases if case.carrier and fold_of(case.group) == n} for n in range(FOLDS)]
+        return cls(
+            cases,
+            fold_of,
+            _channel("document", document, DOCUMENT, fold_of, carriers),
+            _channel("instruction", instruction, INSTRUCTION, fold_of, carriers),
+        )
+
+    def unseen_group(self, case: Case) -> Weights:
+        """Weights that never saw the group of the case, nor the contract around its payload."""
+        number = self.fold_of(case.group)
+        return Weights(self.document.held[number], self.instruction.held[number])
+
+    def unseen_source(self, source: str) -> Weights:
+        """Weights that never saw an attack of the source, nor the contracts around its payloads."""
+        carriers = {case.carrier for case in self.cases if case.source == source}
+
+        def banned(text: Text) -> bool:
+            return text.source == source or text.group in carriers
+
+        return Weights(self.document.without(banned), self.instruction.without(banned))
+
+    def whole(self) -> Weights:
+        """The weights from everything: those to ship."""
+        return Weights(self.document.whole(), self.instruction.whole())
 
 
-def train(
-    texts: Sequence[Text], policy: Policy, fold_of: Callable[[str], int], carriers: Sequence[set[str]], name: str
-) -> Trained:
-    """Train each fold's head and the one from everything.
-
-    Args:
-        texts: what the channel learns from.
-        policy: its rates.
-        fold_of: the fold of a group.
-        carriers: for each fold the contracts around its payloads, left out of its training too.
-        name: of the channel, for the progress shown.
-    """
+def _channel(
+    name: str, texts: list[Text], policy: Policy, fold_of: Callable[[str], int], carriers: Sequence[set[str]]
+) -> Channel:
+    number_of = np.array([fold_of(text.group) for text in texts])
+    calibrates = np.array([text.calibrates for text in texts])
+    lengths = np.array([len(text.features) for text in texts], dtype=np.float64)
     maxima = np.zeros(len(texts))
     heads = []
     for number in range(FOLDS):
-        head = fit(without(texts, lambda group: fold_of(group) == number or group in carriers[number]), policy)  # noqa: B023
-        for place, text in enumerate(texts):
-            if text.calibrates and fold_of(text.group) == number:
-                maxima[place] = best(head, text.features)
-        heads.append(head)
+        learnt = [t for t, n in zip(texts, number_of, strict=True) if n != number and t.group not in carriers[number]]
+        heads.append(fit(learnt, policy))
+        for place in np.flatnonzero(calibrates & (number_of == number)):
+            maxima[place] = best(heads[-1], texts[place].features)
         print(f"{name}: fold {number + 1} of {FOLDS}", file=sys.stderr, flush=True)
-    lengths = np.array([len(text.features) for text in texts])
-    calibrates = np.array([text.calibrates for text in texts])
-    folds_of = np.array([fold_of(text.group) for text in texts])
 
     def law(chosen: NDArray[np.bool_]) -> Calibration:
-        return calibrate(maxima[chosen], lengths[chosen].astype(np.float64), policy)
+        return calibrate(maxima[chosen], lengths[chosen], policy)
 
-    calibrated = law(calibrates)
-    held = tuple(
-        replace(head, calibration=law(calibrates & (folds_of != number))) for number, head in enumerate(heads)
-    )
-    return Trained(held, replace(fit(texts, policy), calibration=calibrated), calibrated)
-
-
-def everything(data: Path, cases: Sequence[Case]) -> tuple[Callable[[str], int], list[Text], list[Text], list[set[str]]]:
-    """The fold of each group, the texts of both channels, and each fold's carriers."""
-    document, instruction = document_texts(data, cases), instruction_texts(data, cases)
-    fold_of = folds([text.group for text in (*document, *instruction)] + [case.group for case in cases])
-    carriers: list[set[str]] = [set() for _ in range(FOLDS)]
-    for case in cases:
-        if case.carrier:
-            carriers[fold_of(case.group)].add(case.carrier)
-    return fold_of, document, instruction, carriers
+    held = [replace(head, calibration=law(calibrates & (number_of != n))) for n, head in enumerate(heads)]
+    return Channel(texts, policy, held, law(calibrates))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -334,15 +362,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help="write the weights")
     options = parser.parse_args(arguments)
     began = time.process_time()
-    cases = load(options.data, quick=options.quick)
-    fold_of, document, instruction, carriers = everything(options.data, cases)
-    trained = Weights(
-        document=train(document, DOCUMENT, fold_of, carriers, "document").whole,
-        instruction=train(instruction, INSTRUCTION, fold_of, carriers, "instruction").whole,
-    )
-    result: dict[str, object] = {"texts": len(document) + len(instruction)}
-    for name, head in (("document", trained.document), ("instruction", trained.instruction)):
+    study = Study.of(options.data, load(options.data, quick=options.quick))
+    trained = study.whole()
+    result: dict[str, object] = {}
+    for name, channel, head in (
+        ("document", study.document, trained.document),
+        ("instruction", study.instruction, trained.instruction),
+    ):
         result[name] = {
+            "texts": len(channel.texts),
             "features": int(np.count_nonzero(head.table)),
             "decay": round(head.calibration.decay, 4),
             "scale": float(f"{head.calibration.scale:.4g}"),

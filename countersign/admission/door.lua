@@ -10,7 +10,8 @@
 --         6 weights   hash: tenant with reviews in the room -> its weight, where that is not 1
 --         7 held      set: tenants whose reviewers are overrun
 --         8 pace      "count time last lease"
---         9, 10, 11   of the one question: answer or strikes of the review, account of the user, and of the tenant
+--         9 came      hash: tenant -> places taken in the room since it was last empty; '' -> since when
+--         10, 11, 12  of the one question: answer or strikes of the review, account of the user, and of the tenant
 -- ARGV    1 question, 2 now ('' takes the server's time), 3 tenant, 4 review, 5 to 13 the bounds, then what is special
 
 local SECOND = 1000000
@@ -26,9 +27,10 @@ local PRIOR_RELEASES = 4
 local LONGEST_PAUSE = 4
 local LEASE_MEMORY = 1 / 16
 local UNKNOWN_LEASE = 10 * SECOND
+local PASSES = 2
 
 local ROOM, WAITING, FLIGHT, FLYING = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local SINCE, WEIGHTS, HELD, PACE = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local SINCE, WEIGHTS, HELD, PACE, CAME = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local tenant, review = ARGV[3], ARGV[4]
 
 local call, floor, max, min = redis.call, math.floor, math.max, math.min
@@ -149,10 +151,28 @@ end
 
 -- --- fair.py ---
 
-local function ahead_of(own, waiting, weights)
-    local turns, ahead = (own + 1) / weights[tenant], own
+local function expected_ahead(own, waiting, weights)
+    local came = table_of(CAME)
+    local pace, elapsed_s = rate(), max(1, now - (came[''] or 0)) / SECOND
+    local turns = (own + 1) / weights[tenant]
+    local others, there, coming, share = 0, {}, {}, {}
     for other, count in pairs(waiting) do
-        if other ~= tenant then ahead = ahead + min(count, floor(turns * (weights[other] or 1) + 0.5)) end
+        if other ~= tenant then
+            others = others + 1
+            there[others], coming[others], share[others] = count, came[other] or 0, turns * (weights[other] or 1)
+        end
+    end
+    for other, count in pairs(came) do
+        if other ~= '' and other ~= tenant and not waiting[other] then
+            others = others + 1
+            there[others], coming[others], share[others] = 0, count, turns * (weights[other] or 1)
+        end
+    end
+    local more, ahead = 0, 0
+    for _ = 0, PASSES do
+        ahead = own
+        for at = 1, others do ahead = ahead + floor(min(there[at] + coming[at] * more, share[at]) + 0.5) end
+        more = min(1, (ahead + 1) / pace / elapsed_s)
     end
     return ahead
 end
@@ -215,7 +235,7 @@ end
 local questions = {}
 
 function questions.enter()
-    local ANSWER, USER, TENANT = KEYS[9], KEYS[10], KEYS[11]
+    local ANSWER, USER, TENANT = KEYS[10], KEYS[11], KEYS[12]
     local running = ARGV[14] == '1'
     expire()
     local user = read_user(USER)
@@ -233,7 +253,7 @@ function questions.enter()
     end
     if waits or remembered then
         read_room()
-        local before = ahead_of(max(0, (waiting[tenant] or 0) - 1), waiting, weights)
+        local before = expected_ahead(max(0, (waiting[tenant] or 0) - 1), waiting, weights)
         if remembered and ahead >= 0 then before = min(before, ahead) end
         return entry(user, {place = 'room', existing = true, ahead = before})
     end
@@ -261,7 +281,12 @@ function questions.enter()
         if own >= room_size() - total then
             return entry(user, {refused = 'room', retry_s = place_in(waiting, weights)})
         end
-        ahead = ahead_of(own, waiting, weights)
+        if total == 0 then
+            call('DEL', CAME)
+            call('HSET', CAME, '', whole(now))
+        end
+        ahead = expected_ahead(own, waiting, weights)
+        call('HINCRBY', CAME, tenant, 1)
         call('ZADD', ROOM, whole(now + FRESH), review)
         call('HINCRBY', WAITING, tenant, 1)
         if weight() ~= 1 then
@@ -280,7 +305,7 @@ end
 function questions.leave()
     leave_room(tenant, review)
     give_lease(tenant, review)
-    call('DEL', KEYS[9])
+    call('DEL', KEYS[10])
 end
 
 function questions.grant()
@@ -289,7 +314,7 @@ function questions.grant()
     if not is_free() then return 0 end
     leave_room(tenant, review)
     take_lease(tenant, review)
-    remember(KEYS[9], -1)
+    remember(KEYS[10], -1)
     return 1
 end
 
@@ -298,7 +323,7 @@ function questions.renew()
     if not call('ZSCORE', FLIGHT, review) then
         leave_room(tenant, review)
         call('HINCRBY', FLYING, tenant, 1)
-        remember(KEYS[9], -1)
+        remember(KEYS[10], -1)
     end
     call('ZADD', FLIGHT, whole(now + LEASE), review)
 end
@@ -325,7 +350,7 @@ function questions.release()
 end
 
 function questions.strike()
-    local STRUCK, USER = KEYS[9], KEYS[10]
+    local STRUCK, USER = KEYS[10], KEYS[11]
     local strikes = tonumber(ARGV[14])
     if strikes > 0 and tonumber(call('GET', STRUCK) or 0) <= now then
         set_until(STRUCK, whole(now + DAY), now + DAY)

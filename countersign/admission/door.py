@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 SCRIPT = Path(__file__).with_name("door.lua")
 PREFIX = "{countersign}:door"
 STATE = tuple(
-    f"{PREFIX}:{name}" for name in ("room", "waiting", "flight", "flying", "since", "weights", "held", "pace")
+    f"{PREFIX}:{name}" for name in ("room", "waiting", "flight", "flying", "since", "weights", "held", "pace", "came")
 )
 """The keys that every question is given; the script says what they hold."""
 ANSWER_S = 0.5

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass, field
 
 from countersign.admission.entry import Ask, DoorStanding, Entry, Place, Refused
-from countersign.admission.fair import ahead_of, place_in, turn_in
+from countersign.admission.fair import expected_ahead, place_in, turn_in
 from countersign.admission.limits import Limits
 
 SECOND = 1_000_000
@@ -139,6 +139,9 @@ class DoorModel:
     room: dict[str, int] = field(default_factory=dict)
     """Review to the time until which its place is kept even if Postgres does not show it."""
     waiting: Counter[str] = field(default_factory=Counter)
+    came: Counter[str] = field(default_factory=Counter)
+    """Places taken in the room since it was last empty, by tenant."""
+    busy_since: int = 0
     flight: dict[str, int] = field(default_factory=dict)
     """Review to the end of its lease."""
     flying: Counter[str] = field(default_factory=Counter)
@@ -159,11 +162,10 @@ class DoorModel:
         review = review_of(ask.tenant, ask.review_id)
         user = self.users.get(f"{ask.tenant}/{ask.user_hash}", User())
         until, ahead = self.answers.get(review, (0, -1))
-        weights = {**self.weights, ask.tenant: bounds.weight}
         if review in self.flight or (until > now and review not in self.room and ahead < 0):
             return self._entry(now, user, bounds, place=Place.FLIGHT, existing=True)
         if review in self.room or until > now:
-            before = ahead_of(ask.tenant, max(0, self.waiting[ask.tenant] - 1), self.waiting, weights)
+            before = self._ahead(now, ask.tenant, max(0, self.waiting[ask.tenant] - 1), bounds)
             ahead = min(before, ahead) if until > now and ahead >= 0 else before
             return self._entry(now, user, bounds, place=Place.ROOM, existing=True, ahead=ahead)
 
@@ -185,10 +187,15 @@ class DoorModel:
         if lease:
             self._take_lease(now, ask.tenant, review)
         elif self.waiting[ask.tenant] >= bounds.room - len(self.room):
+            weights = {**self.weights, ask.tenant: bounds.weight}
             wait_s = place_in(ask.tenant, self.waiting, weights, bounds.room, self._rate(bounds))
             return self._entry(now, user, bounds, refused=Refused.ROOM, retry_after_s=wait_s)
         else:
-            ahead = ahead_of(ask.tenant, self.waiting[ask.tenant], self.waiting, weights)
+            if not self.room:
+                self.came.clear()
+                self.busy_since = now
+            ahead = self._ahead(now, ask.tenant, self.waiting[ask.tenant], bounds)
+            self.came[ask.tenant] += 1
             self.room[review] = now + FRESH
             self.waiting[ask.tenant] += 1
             self.weights[ask.tenant] = bounds.weight
@@ -313,6 +320,11 @@ class DoorModel:
     def _somebody_waits(self) -> bool:
         """Somebody who would go if a lease came back: those whose reviewers are overrun would not."""
         return len(self.room) > sum(self.waiting[tenant] for tenant in self.held)
+
+    def _ahead(self, now: int, tenant: str, own: int, bounds: Bounds) -> int:
+        weights = {**self.weights, tenant: bounds.weight}
+        elapsed_s = max(1, now - self.busy_since) / SECOND
+        return expected_ahead(tenant, own, self.waiting, weights, self.came, elapsed_s, self._rate(bounds))
 
     def _rate(self, bounds: Bounds) -> float:
         return SECOND / max(1.0, self.pace.interval(bounds.in_flight_all))

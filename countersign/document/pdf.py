@@ -68,11 +68,9 @@ def read_pdf(data: bytes) -> PdfText:
     pictures.
 
     Raises:
-        DocumentError: the file is encrypted, corrupt, also a ZIP archive, a form without pages of its own, or has no
-            pages, no text layer, or too many pages, characters or annotations.
+        DocumentError: the file is encrypted, corrupt, a form without pages of its own, or has no pages, no text layer,
+            or too many pages, characters or annotations.
     """
-    if _is_archive(data):
-        raise DocumentError("the file is a PDF and a ZIP archive at once", remedy=_PRINT)
     with _LOCK:
         document = _open(data)
         try:
@@ -88,12 +86,6 @@ def read_pdf(data: bytes) -> PdfText:
             remedy="Run it through text recognition (OCR) software first, or give its text",
         )
     return PdfText(text, pages, hidden, unread)
-
-
-def _is_archive(data: bytes) -> bool:
-    """Whether the file ends as a ZIP archive does: unpackers read from the end and would find other contents."""
-    at = data.rfind(b"PK\x05\x06", max(len(data) - 65_557, 0))
-    return at >= 0 and len(data) - at >= 22 and at + 22 + int.from_bytes(data[at + 20 : at + 22], "little") == len(data)
 
 
 def _open(data: bytes) -> Any:

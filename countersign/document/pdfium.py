@@ -5,6 +5,7 @@ A handle is valid while its page is open.
 """
 
 import ctypes
+import math
 import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -32,6 +33,9 @@ _render_mode: Final = _quick(raw.FPDFTextObj_GetTextRenderMode, _I, _P)
 _is_transparent: Final = _quick(raw.FPDFPageObj_HasTransparency, _I, _P)
 _get_fill: Final = _quick(raw.FPDFPageObj_GetFillColor, _I, _P, _P, _P, _P, _P)
 _fill_pattern: Final = _quick(raw.FPDFPageObj_GetRenderedFillPattern, _P, _P, _P)
+_destroy_bitmap: Final = _quick(raw.FPDFBitmap_Destroy, None, _P)
+_font: Final = _quick(raw.FPDFTextObj_GetFont, _P, _P)
+_is_embedded: Final = _quick(raw.FPDFFont_GetIsEmbedded, _I, _P)
 _kind: Final = _quick(raw.FPDFPageObj_GetType, _I, _P)
 _bounds: Final = _quick(raw.FPDFPageObj_GetBounds, _I, _P, _P, _P, _P, _P)
 _page_count: Final = _quick(raw.FPDFPage_CountObjects, _I, _P)
@@ -84,9 +88,14 @@ def plain_ink(document: Any, text: Handle) -> bytes | None:
         return None
     pattern = _fill_pattern(document, text)
     if pattern:
-        raw.FPDFBitmap_Destroy(pattern)
+        _destroy_bitmap(pattern)
         return None
     return bytes((blue, green, red))
+
+
+def is_embedded(text: Handle) -> bool:
+    """Whether a text's font is in the file."""
+    return bool(_is_embedded(_font(text)) == 1)
 
 
 def paint(text: Handle, colour: bytes, *, stroked: bool) -> None:
@@ -103,6 +112,8 @@ def bounds(thing: Handle) -> Box:
     start = ctypes.addressof(sides)
     _bounds(thing, start, start + size, start + 2 * size, start + 3 * size)
     left, bottom, right, top = sides
+    if not math.isfinite(left + bottom + right + top):  # numbers in a PDF may be endless
+        return 0.0, 0.0, 0.0, 0.0
     return left, bottom, right, top
 
 

@@ -10,7 +10,7 @@ from countersign.errors import DocumentError
 MAX_CHARS: Final = 6_000_000
 """Longest text that is read: some 2,000 full pages."""
 MAX_HIDDEN: Final = 10_000
-"""Most hidden stretches that are recorded; the first ones tell enough."""
+"""Most hidden stretches that are recorded; the last one then reaches to the end of what is hidden."""
 
 _REMEDY: Final = "Save it as UTF-8 text or as PDF"
 _SAMPLE: Final = 65_536
@@ -26,6 +26,8 @@ _TABLE: Final = (
     | dict.fromkeys(map(ord, _NONCHARACTERS), None)
 )
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+
+_BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 _ZERO_WIDTH: Final = re.compile(
     "[\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e007f]+"
@@ -51,9 +53,8 @@ def decode_text(data: bytes, *, whole: bool = True) -> str:
     except UnicodeDecodeError:
         if encoding != "utf-8":
             raise DocumentError(f"the file is damaged: it is no {encoding} text", remedy=_REMEDY) from None
-        text = _windows(data)
-    sample = text[:_SAMPLE]
-    if len(_CONTROL.findall(sample)) > _BINARY_SHARE * len(sample):
+        text = _nearly_utf8(data) or _windows(data)
+    if len(text) - len(_CONTROL.sub("", text)) > _BINARY_SHARE * len(text):
         raise DocumentError("the file is binary, not text", remedy="Give a PDF, Markdown or plain text")
     return text
 
@@ -73,7 +74,10 @@ def hidden_spans(text: str, known: Iterable[tuple[int, int]], *, markdown: bool)
     if markdown:
         spans += _html_comments(text)
         spans += [match.span() for match in _REFERENCE_COMMENT.finditer(text)]
-    return merge(spans)[:MAX_HIDDEN]
+    merged = merge(spans)
+    if len(merged) <= MAX_HIDDEN:
+        return merged
+    return (*merged[: MAX_HIDDEN - 1], (merged[MAX_HIDDEN - 1][0], merged[-1][1]))
 
 
 def merge(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -108,6 +112,17 @@ def _encoding(data: bytes) -> str:
     if half >= 8 and even > 0.4 * half and odd < 0.05 * half:
         return "utf-16-be"
     return "utf-8"
+
+
+def _nearly_utf8(data: bytes) -> str | None:
+    """The text, a damaged character as U+FFFD, where sound ones beyond ASCII outnumber the damaged; else None.
+
+    One bad byte must not turn the whole text into another.
+    """
+    text = data.decode("utf-8", "replace")
+    damaged = text.count("\ufffd")
+    sound = len(text) - len(_BEYOND_ASCII.sub("", text)) - damaged
+    return text if sound > damaged else None
 
 
 def _windows(data: bytes) -> str:

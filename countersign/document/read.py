@@ -38,10 +38,14 @@ _OFFICE: Final[tuple[tuple[bytes, str], ...]] = (
     (b"xl/", "an Excel workbook (XLSX)"),
     (b"ppt/", "a PowerPoint presentation (PPTX)"),
 )
-_PDF_MARK: Final = re.compile(rb"(?:\A|[\r\n])[\x00\t \xef\xbb\xbf]*%PDF-\d")
+_PDF_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\x00\t\n\f\r ]*%PDF-\d")
+_PDF_LATER: Final = re.compile(rb"[\r\n]%PDF-\d|%PDF-\d\.\d\s[\s\S]{0,200}?\d \d+ obj\b")
+"""Viewers open a file as PDF whose mark comes within its first 1,024 bytes, whatever stands before it."""
 _HTML_MARK: Final = re.compile(r"\s*(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype\s+html|html[\s>])", re.IGNORECASE)
 _MARKDOWN_LINE: Final = re.compile(r"^#{1,6} \S", re.MULTILINE)
 _HEAD: Final = 1024
+MAX_SECTIONS: Final = 50_000
+"""Most headings of a text; a contract of 500 pages has some 5,000."""
 
 
 def sniff(data: bytes, name: str | None = None, *, whole: bool = True) -> str:
@@ -56,12 +60,16 @@ def sniff(data: bytes, name: str | None = None, *, whole: bool = True) -> str:
         `application/pdf`, `text/markdown` or `text/plain`.
 
     Raises:
-        DocumentError: the file is empty, or none of these kinds; the message says what it is instead.
+        DocumentError: the file is empty, none of these kinds, or two at once; the message says what it is instead.
     """
     if not data:
         raise DocumentError("the file is empty (0 bytes)", remedy=_REMEDY)
-    if _PDF_MARK.search(data, 0, _HEAD):
+    if _PDF_START.match(data, 0, _HEAD):
         return PDF
+    if _PDF_LATER.search(data, 0, _HEAD):
+        raise DocumentError(
+            "the file is a PDF and something else at once: its PDF mark is not its beginning", remedy=_REMEDY
+        )
     if found := _foreign(data):
         raise DocumentError(f"the file is {found}, which cannot be reviewed", remedy=_REMEDY)
     suffix = _suffix(name)
@@ -100,6 +108,7 @@ def read_document(data: bytes, media_type: str, *, max_bytes: int) -> DocumentTe
             remedy="Split it, or raise COUNTERSIGN_MAX_DOCUMENT_MB",
         )
     if media_type == PDF:
+        _assert_pdf(data)
         text, pages, hidden, unread = read_pdf(data)
     elif media_type in {MARKDOWN, PLAIN}:
         text = normalise(decode_text(data))
@@ -113,13 +122,28 @@ def read_document(data: bytes, media_type: str, *, max_bytes: int) -> DocumentTe
         )
     if not any(character.isalnum() for character in text):
         raise DocumentError("the file holds no text, only blanks or signs", remedy=_REMEDY)
+    sections = find_sections(text)
+    if len(sections) > MAX_SECTIONS:
+        raise DocumentError(
+            f"the text has {len(sections):,} headings, more than {MAX_SECTIONS:,}", remedy="Split the document"
+        )
     return DocumentText(
         text=text,
         pages=pages,
-        sections=find_sections(text),
+        sections=sections,
         hidden=hidden_spans(text, hidden, markdown=media_type == MARKDOWN),
         unread=unread,
     )
+
+
+def _assert_pdf(data: bytes) -> None:
+    """Refuse what others than PDF viewers may open as something else."""
+    if not _PDF_START.match(data, 0, _HEAD):
+        raise DocumentError("the PDF is corrupt: it does not begin as one", remedy=_REMEDY)
+    # A ZIP archive ends with its directory, and a comment up to the file's end; unpackers look for it from there.
+    at = data.rfind(b"PK\x05\x06", max(len(data) - 65_557, 0))
+    if at >= 0 and at + 22 + int.from_bytes(data[at + 20 : at + 22], "little") == len(data):
+        raise DocumentError("the file is a PDF and a ZIP archive at once", remedy="Print it to a new PDF and give that")
 
 
 def _foreign(data: bytes) -> str | None:

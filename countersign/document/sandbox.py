@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
-
 from countersign.document.model import DocumentText
 from countersign.document.wire import FAILED, HEADER, OUT_OF_MEMORY, READY, REFUSED, REPORT, TEXT
 from countersign.errors import DocumentError, ServiceUnavailable
@@ -119,9 +117,7 @@ class Sandbox:
 
     def _text(self, answer: bytes, end: _End) -> DocumentText:
         if end.code == 0:
-            with contextlib.suppress(ValidationError, ValueError):
-                return _parse(answer)
-            raise _crashed("with a broken answer")
+            return parse_answer(answer)
         if end.code == -signal.SIGXCPU:
             raise DocumentError(
                 f"the document takes more than {self._seconds:g} s of computing time to read",
@@ -179,12 +175,12 @@ class _Reader:
         """
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
+        answer = bytearray()
         with ours:
             ours.setblocking(False)
             with theirs:
                 socket.send_fds(self._control, [b"d"], [theirs.fileno()])
-            answer = bytearray()
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died, and the report will say how
                 await loop.sock_sendall(ours, header)
                 await loop.sock_sendall(ours, data)
                 ours.shutdown(socket.SHUT_WR)
@@ -229,17 +225,22 @@ def _spawn(limits: list[str]) -> _Reader:
     return _Reader(process, ours)
 
 
-def _parse(answer: bytes) -> DocumentText:
-    """What a child says. It may have been taken over, so nothing in it is believed."""
+def parse_answer(answer: bytes) -> DocumentText:
+    """What a child says. A document may have taken it over, so nothing in it is believed.
+
+    Raises:
+        DocumentError: what the child says of the document, or that its answer makes no sense.
+    """
     kind, said = answer[:1], answer[1:]
-    if kind == TEXT:
-        return DocumentText.model_validate_json(said)
-    one, other = (str(part)[:_MAX_TEXT] for part in json.loads(said))
+    try:
+        if kind == TEXT:
+            return DocumentText.model_validate_json(said)
+        one, other = (str(part)[:_MAX_TEXT] for part in json.loads(said))
+    except ValueError:  # pydantic's too
+        raise _crashed("its answer is broken") from None
     if kind == REFUSED:
         raise DocumentError(one, remedy=other)
-    if kind == FAILED:
-        raise _crashed(f"{one} at {other}")
-    raise ValueError
+    raise _crashed(f"{one} at {other}" if kind == FAILED else "its answer is broken")
 
 
 def _crashed(how: str) -> DocumentError:

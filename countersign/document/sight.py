@@ -3,9 +3,9 @@
 PDFium paints the page at 72 dots an inch with each text in a colour of its own, without its text, and, unless all of it
 is plainly dark, as it is. A word is seen when its colour appears where it stands and its own ink stands out from the
 ground there. So it does not matter how text was hidden: under a later shape or image, in the colour of its ground,
-clipped away, on a layer that is off, transparent, drawn in no mode at all, or outside the page. Words whose colour does
-not appear get a second hearing, as glyphs drawn by programs of their own (Type 3) or through a half transparent group
-cannot be coloured: they are seen if the page changes when they are taken away.
+clipped away, on a layer that is off, transparent, drawn in no mode at all, or outside the page. All other words get a
+second hearing, as glyphs drawn by programs of their own (Type 3) or through a half transparent group cannot be
+coloured, and the thinnest may be lost: they are seen if the page changes when they are taken away.
 """
 
 import ctypes
@@ -25,6 +25,7 @@ from countersign.document.pdfium import (
     char_box,
     char_owner,
     handle_of,
+    is_embedded,
     is_silent,
     paint,
     plain_ink,
@@ -47,6 +48,8 @@ _MAX_PIXELS: Final = 1_500_000
 _PIECE: Final = 8
 """Longer words are judged in pieces of so many characters."""
 _WORD: Final = re.compile(rf"[^\s\x00-\x20\x7f-\xa0\xad]{{1,{_PIECE}}}")
+_LAST_LATIN: Final = "\u024f"
+"""PDFium brings glyphs of its own for letters up to this."""
 _WORDY: Final = re.compile(r"[^\W_]|[\ud800-\udfff]")
 """A letter, digit or half of one beyond the first 65,536 characters."""
 _SHARP: Final = raw.FPDF_RENDER_NO_SMOOTHTEXT | raw.FPDF_RENDER_NO_SMOOTHPATH | raw.FPDF_RENDER_NO_SMOOTHIMAGE
@@ -143,7 +146,7 @@ class Sight:
         page = _Page(self, index, text_page.page, found)
         flags: list[bool] = []
         verdict = False
-        for piece, hidden in zip(pieces, page.judge(pieces, owners), strict=True):
+        for piece, hidden in zip(pieces, page.judge(pieces, owners, text), strict=True):
             flags += [verdict] * (piece.first - len(flags))
             verdict = hidden
         return flags + [verdict] * (len(text) - len(flags))
@@ -158,7 +161,7 @@ class _Page:
         self._index = index
         self._page = page
         self._found = found
-        width, height = page.get_size()
+        width, height = (side if math.isfinite(side) else 1.0 for side in page.get_size())
         scale = min(1.0, math.sqrt(_MAX_PIXELS / max(width * height, 1.0)))
         self._width = min(max(round(width * scale), 1), _MAX_PIXELS)
         self._height = min(max(round(height * scale), 1), _MAX_PIXELS // self._width + 1)
@@ -168,12 +171,13 @@ class _Page:
         pictures = sum(_area(box) for box in found.pictures)
         self._scanned = pictures > _OCR_COVER * _area(page.get_bbox())
 
-    def judge(self, pieces: Sequence[_Piece], told: Sequence[Handle | None]) -> list[bool]:
+    def judge(self, pieces: Sequence[_Piece], told: Sequence[Handle | None], text: str) -> list[bool]:
         """Whether each piece is hidden. Paints the page over and takes its text out.
 
         Args:
             pieces: the words, in order.
             told: the owner of each character of the page's text.
+            text: that text.
         """
         owners = dict.fromkeys(piece.owner for piece in pieces)
         if self._scanned and all(map(is_silent, owners)):
@@ -192,44 +196,74 @@ class _Page:
             seen = [
                 _seen(self._place(piece.box), names[piece.owner], inks[piece.owner] or b"", rasters) for piece in pieces
             ]
-            lost = [piece for piece, verdict in zip(pieces, seen, strict=True) if verdict is None]
-            again = self._hear_again(lost, told) if lost else set()
+            doubted = [(piece, verdict) for piece, verdict in zip(pieces, seen, strict=True) if not verdict]
+            again = self._hear_again(doubted, set(told)) if doubted else set()
             hidden = [
-                _is_tiny(piece) or not (piece.first in again if verdict is None else verdict)
+                _is_tiny(piece)
+                or not (verdict or piece.first in again or self._is_beyond_us(piece, inks[piece.owner], text))
                 for piece, verdict in zip(pieces, seen, strict=True)
             ]
         return self._without_ocr(pieces, hidden, ground) if self._scanned else hidden
 
-    def _hear_again(self, lost: Sequence[_Piece], told: Sequence[Handle | None]) -> set[int]:
-        """The first positions of those pieces without which the page looks different."""
+    def _hear_again(self, doubted: Sequence[tuple[_Piece, bool | None]], told: Set[Handle | None]) -> set[int]:
+        """The first positions of those pieces that are seen after all: without them the page looks different.
+
+        A piece whose colour did not appear is taken from the whole page, as it may be under other text; one that did
+        not stand out from a page without other text, as it may lie over that.
+        """
         page = self._document[self._index]
         try:
             texts = survey(handle_of(page)).texts
-            places = {text: place for place, text in enumerate(self._found.texts)}
-            if len(texts) != len(places):
+            if len(texts) != len(self._found.texts):
                 return set()
-            _take_out(texts[places[text]] for text in self._repeats(set(told)))
-            whole = self._paint(page, "whole", sharp=False)
-            _take_out(texts[places[piece.owner]] for piece in lost if piece.owner in places)
-            without = self._paint(page, "without", sharp=False)
+            again = dict(zip(self._found.texts, texts, strict=True))
+            repeats = self._repeats(told)
+            seen: set[int] = set()
+            for appeared in (False, True):
+                pieces = [piece for piece, verdict in doubted if (verdict is not None) == appeared]
+                if not pieces:
+                    continue
+                owners = {owner for piece in pieces for owner in (piece.owner, *repeats.get(piece.owner, ()))}
+                for text, copy in again.items():
+                    set_active(copy, text in owners or not appeared)
+                one = self._paint(page, "with", sharp=False)
+                _take_out(again[owner] for owner in owners if owner in again)
+                other = self._paint(page, "without", sharp=False)
+                seen |= {piece.first for piece in pieces if self._changes(piece.box, one, other)}
+            return seen
         finally:
             page.close()
-        return {piece.first for piece in lost if self._changes(piece.box, whole, without)}
 
-    def _repeats(self, told: Set[Handle | None]) -> list[Handle]:
-        """The texts that PDFium leaves out of the page's text as they repeat another in its place, as fake bold does.
+    def _is_beyond_us(self, piece: _Piece, ink: bytes | None, text: str) -> bool:
+        """Whether a word is plainly dark, on the page, and in a script and font that this machine has no glyphs for.
 
-        They cover what they repeat.
+        Such a word is not painted, and is taken for seen; a reader's machine has the font.
         """
-        near: dict[tuple[int, int], list[Box]] = {}
-        for box in (bounds(text) for text in self._found.texts if text in told):
-            near.setdefault(_cell(box), []).append(box)
-        return [text for text in self._found.texts if text not in told and _repeats(bounds(text), near)]
+        letters = text[piece.first : piece.last + 1]
+        rows, _ = self._place(piece.box)
+        return ink is not None and min(letters) > _LAST_LATIN and len(rows) > 0 and not is_embedded(piece.owner)
+
+    def _repeats(self, told: Set[Handle | None]) -> dict[Handle, list[Handle]]:
+        """The texts that PDFium leaves out of the page's text, by the text that each repeats in its place.
+
+        Fake bold is made so. They cover what they repeat, and show it where that is covered.
+        """
+        near: dict[tuple[int, int], list[tuple[Box, Handle]]] = {}
+        for text in self._found.texts:
+            if text in told:
+                box = bounds(text)
+                near.setdefault(_cell(box), []).append((box, text))
+        repeats: dict[Handle, list[Handle]] = {}
+        for text in self._found.texts:
+            if text not in told and (repeated := _repeated(bounds(text), near)) is not None:
+                repeats.setdefault(repeated, []).append(text)
+        return repeats
 
     def _changes(self, box: Box, one: bytearray, other: bytearray) -> bool:
+        """Whether two paintings differ in a box: in a quarter of its rows, or white text on a thin line would count."""
         rows, width = self._place(box)
-        pairs = ((one[row : row + width], other[row : row + width]) for row in rows)
-        return any(max(abs(a - b) for a, b in zip(here, there, strict=True)) >= CONTRAST for here, there in pairs)
+        differing = sum(_differ(one[row : row + width], other[row : row + width]) for row in rows)
+        return 0 < len(rows) <= 4 * differing
 
     def _without_ocr(self, pieces: Sequence[_Piece], hidden: Sequence[bool], ground: bytearray) -> list[bool]:
         """Which of the hidden pieces are no text layer of a scan: that stands where the paper has ink."""
@@ -307,11 +341,7 @@ def _name(inks: Mapping[Handle, bytes | None]) -> dict[Handle, bytes]:
 
 
 def _seen(place: _Place, name: bytes, ink: bytes, rasters: _Rasters) -> bool | None:
-    """Whether text of this name is seen there; None where its colour does not appear.
-
-    It must stand out from the ground where it begins and where it ends, or else in half of its rows: a thin line behind
-    it does not make text seen.
-    """
+    """Whether text of this name stands out there, where it begins and where it ends; None where it does not appear."""
     rows, width = place
     named = rasters.named
     top = _find(named, name, rows, width)
@@ -319,10 +349,7 @@ def _seen(place: _Place, name: bytes, ink: bytes, rasters: _Rasters) -> bool | N
         return None
     if rasters.certain:
         return True
-    if rasters.stands_out(top, ink) and rasters.stands_out(_find(named, name, reversed(rows), width), ink):
-        return True
-    found = [at for row in rows if (at := named.find(name, row, row + width)) >= 0]
-    return 2 * sum(rasters.stands_out(at, ink) for at in found) >= len(found)
+    return rasters.stands_out(top, ink) and rasters.stands_out(_find(named, name, reversed(rows), width), ink)
 
 
 def _find(named: bytearray, name: bytes, rows: Iterable[int], width: int) -> int:
@@ -331,6 +358,11 @@ def _find(named: bytearray, name: bytes, rows: Iterable[int], width: int) -> int
         if at >= 0:
             return at
     return -1
+
+
+def _differ(one: bytearray, other: bytearray) -> bool:
+    """Whether two rows of pixels differ visibly somewhere."""
+    return one != other and any(abs(here - there) >= CONTRAST for here, there in zip(one, other, strict=True))
 
 
 def _has_ink(place: _Place, ground: bytearray) -> bool:
@@ -349,14 +381,14 @@ def _is_tiny(piece: _Piece) -> bool:
     return (min(sides) if piece.last - piece.first >= 2 else max(sides)) < TINY_POINTS
 
 
-def _repeats(box: Box, near: Mapping[tuple[int, int], Sequence[Box]]) -> bool:
+def _repeated(box: Box, near: Mapping[tuple[int, int], Sequence[tuple[Box, Handle]]]) -> Handle | None:
+    """The text whose box is the same, but for `_SAME` points."""
     column, row = _cell(box)
-    cells = ((column + right, row + up) for right in (-1, 0, 1) for up in (-1, 0, 1))
-    return any(
-        all(abs(here - there) < _SAME for here, there in zip(box, other, strict=True))
-        for cell in cells
-        for other in near.get(cell, ())
-    )
+    for cell in ((column + right, row + up) for right in (-1, 0, 1) for up in (-1, 0, 1)):
+        for other, text in near.get(cell, ()):
+            if all(abs(here - there) < _SAME for here, there in zip(box, other, strict=True)):
+                return text
+    return None
 
 
 def _cell(box: Box) -> tuple[int, int]:

@@ -16,7 +16,7 @@ _FUNCTION_WORDS = frozenset(
 )
 """And words that contracts are full of, without those that other languages share: a, an, as, in, is, do, no."""
 _WORD = re.compile(r"(?<!\S)'?[^\W\d_]+(?:['’-][^\W\d_]+)*[,']?(?!\S)")
-_SENTENCE = re.compile(r"(?:[^.;:!?\n(){}\[\]|\"]|\n(?!\s*\n))+")
+_SENTENCE = re.compile(r"(?:[^.;:!?\n(){}\[\]|\"]|\n(?![^\S\n]*\n))+")
 _MIN_WORDS = 11
 _ENGLISH = 0.2
 """Share of function words from which a text counts as English; contracts have 0.3 to 0.45."""

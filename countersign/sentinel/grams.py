@@ -17,8 +17,9 @@ BITS = 20
 FEATURES = 8
 """Features of a token: the word, two beginnings, two ends, the pair and the triple it ends, the pair around a gap."""
 
-_TOKEN = re.compile(r"[^\W\d_]+|\d+|(?P<sign>[^\w\s]|_)(?P=sign)*")
-"""A row of one sign is one token: a line drawn across a table says as much as three dashes."""
+_ADDRESS = r"(?:https?://|www\.)[^\s<>\"]+|(?<![^\s<(\[:;,\"'])[\w.+-]{1,64}@[\w.-]+"
+_TOKEN = re.compile(rf"{_ADDRESS}|[^\W\d_]+|\d+|(?P<sign>[^\w\s*#|_=~`-])(?P=sign)*")
+"""An address of the web or of mail is one token, and so is a row of one sign. Markdown's own signs are none."""
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
 _CUT, _ROW = 24, 3
 """Characters of a word, and of a row of one sign, that count; a longer one is no word."""
@@ -45,20 +46,21 @@ def grams(text: str, view: View) -> Grams:
 
     So what stands in one paragraph is scored alike whatever other paragraphs stand around it.
     """
-    matches = list(_TOKEN.finditer(view.text))
-    words = tuple(match.group()[: _CUT if match["sign"] is None else _ROW] for match in matches)
-    count = len(words)
-    starts = _origins(view, np.fromiter((match.start() for match in matches), np.int64, count))
-    ends = _origins(view, np.fromiter((match.end() - 1 for match in matches), np.int64, count)) + 1
-    own = np.array([_own(word) for word in words], dtype=np.uint64).reshape(count, 5)
+    spans = np.array([match.span() for match in _TOKEN.finditer(view.text)], dtype=np.int64).reshape(-1, 2)
+    words = tuple(view.text[start:end] for start, end in spans.tolist())
+    starts, ends = _origins(view, spans[:, 0]), _origins(view, spans[:, 1] - 1) + 1
+    number = {word: place for place, word in enumerate(dict.fromkeys(words))}
+    distinct = np.array([_own(word) for word in number], dtype=np.uint64).reshape(-1, 5)
+    own = distinct[[number[word] for word in words]]
     breaks = np.array([match.start() for match in _PARAGRAPH.finditer(text)], dtype=np.int64)
     paragraph = np.searchsorted(breaks, starts)
-    features = np.zeros((count, FEATURES), dtype=np.int64)
+    features = np.zeros((len(words), FEATURES), dtype=np.int64)
     features[:, :5] = own >> np.uint64(32 - BITS)
     ids = own[:, 0]
-    features[:, 5] = _neighbours(ids, paragraph, 1, _PAIR)
-    features[:, 6] = _neighbours(_chained(ids, paragraph), paragraph, 1, _TRIPLE)
-    features[:, 7] = _neighbours(ids, paragraph, 2, _GAP)
+    pairs = _mixed(ids, paragraph, 1, _PAIR)
+    features[:, 5] = _place(pairs)
+    features[:, 6] = _place(_mixed(pairs, paragraph, 1, _TRIPLE))
+    features[:, 7] = _place(_mixed(ids, paragraph, 2, _GAP))
     return Grams(words, starts, ends, features)
 
 
@@ -71,10 +73,16 @@ def _origins(view: View, places: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _own(word: str) -> tuple[int, ...]:
     """Hashes of the word itself, its first three and five and its last three and four characters."""
+    if word.startswith(("http://", "https://", "www.")):
+        word = "#web"
+    elif "@" in word.strip("@"):
+        word = "#mail"
+    elif word[0].isdigit():
+        word = f"#{min(len(word), 4)}"
+    else:
+        word = word[: _CUT if word[0].isalpha() else _ROW]
     found = _known.get(word)
     if found is None:
-        if word[0].isdigit():
-            word = f"#{min(len(word), 4)}"
         parts = (word, f"{word[:3]}-", f"{word[:5]}-", f"-{word[-3:]}", f"-{word[-4:]}")
         found = tuple(zlib.crc32(part.encode("utf-8", "surrogatepass")) for part in parts)
         if len(_known) < _MOST_KNOWN:
@@ -82,23 +90,15 @@ def _own(word: str) -> tuple[int, ...]:
     return found
 
 
-def _neighbours(
-    ids: NDArray[np.uint64], paragraph: NDArray[np.int64], distance: int, salt: np.uint64
-) -> NDArray[np.int64]:
-    """The place of (the token `distance` before, this token); where there is none, the place of (nothing, token)."""
-    return (_mixed(ids, paragraph, distance, salt) >> np.uint64(64 - BITS)).astype(np.int64)
+def _place(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    return (hashes >> np.uint64(64 - BITS)).astype(np.int64)
 
 
-def _chained(ids: NDArray[np.uint64], paragraph: NDArray[np.int64]) -> NDArray[np.uint64]:
-    return _mixed(ids, paragraph, 1, _PAIR)
-
-
-def _mixed(
-    ids: NDArray[np.uint64], paragraph: NDArray[np.int64], distance: int, salt: np.uint64
-) -> NDArray[np.uint64]:
+def _mixed(ids: NDArray[np.uint64], paragraph: NDArray[np.int64], distance: int, salt: np.uint64) -> NDArray[np.uint64]:
+    """Hashes of (what stands `distance` before, this); 0 stands for nothing before it in the paragraph."""
     before = np.zeros_like(ids)
     if distance < len(ids):
         same = paragraph[distance:] == paragraph[:-distance]
         before[distance:] = np.where(same, ids[:-distance], np.uint64(0))
     mixed = ((before + salt) * _MULTIPLIER) ^ (ids * _SECOND)
-    return (mixed ^ (mixed >> np.uint64(29))) * _MULTIPLIER
+    return np.asarray((mixed ^ (mixed >> np.uint64(29))) * _MULTIPLIER, dtype=np.uint64)

@@ -1,10 +1,12 @@
 """Undo the disguises of characters: one plain lower-case view of a text, with a way back to the original offsets.
 
-Folded away: compatibility forms (NFKC: full-width, ligatures, mathematical letters), look-alikes from Cyrillic and
-Greek, accents and combining marks, zero-width characters, bidirectional controls, soft hyphens, hyphenation at a line's
-end, inline HTML tags inside words, and runs of white space. Time is linear in the length of the text.
+Folded away: compatibility forms (NFKC: full-width, ligatures, mathematical letters), letters in boxes and flags,
+look-alikes from Cyrillic, Greek, Armenian, Cherokee, Coptic, Lisu and phonetic letters, accents and combining marks,
+zero-width characters, bidirectional controls, soft hyphens, hyphenation at a line's end, HTML entities, inline HTML
+tags and comments inside words, and runs of white space. Time is linear in the length of the text.
 """
 
+import html
 import re
 import unicodedata
 from bisect import bisect_right
@@ -12,23 +14,52 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _INLINE_TAG = r"</?(?:b|i|u|s|em|strong|span|font|wbr|sub|sup|small|big|mark|code|tt)(?:\s[^<>]{0,200})?/?>"
-_FOLDED = re.compile(rf"\s{{2,}}|[^\x00-\x7f]|(?<=[a-zA-Z])-[ \t]*\n\s*(?=[a-z])|{_INLINE_TAG}", re.IGNORECASE)
+_COMMENT_IN_WORD = r"(?<=[a-zA-Z])<!--[^<>]{0,200}-->(?=[a-zA-Z])"
+_ENTITY = r"&(?:#\d{2,7}|#x[0-9a-f]{2,6}|[a-z]{2,8});"
+_FOLDED = re.compile(
+    rf"\s{{2,}}|[^\x00-\x7f]|(?<=[a-zA-Z])-[ \t]*\n\s*(?=[a-z])|{_INLINE_TAG}|{_COMMENT_IN_WORD}|{_ENTITY}",
+    re.IGNORECASE,
+)
 _TAG_BLOCK = range(0xE0020, 0xE007F)
 """Unicode tag characters: invisible copies of ASCII, known as "ASCII smuggling"."""
 
-_LOOK_ALIKES = {
-    **dict(zip("авеёзікмнорстухѕјһԁԛԝӏьгп", "abeезikmhopctyxsjhdqwlbrn", strict=True)),
-    **dict(zip("αβγδεηικμνορστυχωϲϳ", "abydenikuvopotuxwcj", strict=True)),
-    **dict(zip("ıɑɡɩʟɴʀᴀᴄᴅᴇᴊᴋᴍᴏᴘᴛᴜᴠᴡᴢ", "iagilnracdejkmoptuvwz", strict=True)),
-    **dict(zip("‘’‚‛′“”„‟″«»‐‑‒–—―−⁄∕", '\'\'\'\'\'"""""""-------//', strict=True)),
-    "ѐ": "e",
-    "ø": "o",
-    "ł": "l",
-    "đ": "d",
-    "з": "3",
-    "е": "e",
-    "ё": "e",
+_ALIKE = {
+    '"': "«»“”„‟″",
+    "'": "‘’‚‛′",
+    "-": "‐‑‒–—―−",
+    "/": "⁄∕",
+    "3": "з",
+    "a": "ɑαаᗅᴀꓮꭺ",
+    "b": "ƀƅɓʙβвьᏼᑲᖯᗷꓐꞵꮟ",
+    "c": "ƈɔςϲсᴄⲥꓚꮯ",
+    "d": "đɖɗδԁᑯᗞᗪᴅꓒꓓꭰꮷ",
+    "e": "əɛεеѐёҽᴇⴹꓰꬲꭼ",
+    "f": "ƒϝքᖴẝꓝꞙꬵ",
+    "g": "ƍɠɡɢԍցᏻᶃꓖꮐ",
+    "h": "ħɦʜнһհᕼⲏꓧꮋꮒ",
+    "i": "ıɨɩɪιіꙇꭵ",
+    "j": "ȷʝϳјᒍᴊꓙꭻ",
+    "k": "ƙκкқҝᛕᴋⲕꓗꮶ",
+    "l": "łƚǀɫɬʟӏᒪᛁⲓⳑⵏꓡꓲꮮ",
+    "m": "ɱϻмᗰᛖᴍⲙꓟꮇ",
+    "n": "ŋɲɴηипոռⲛꓠ",
+    "o": "øɵοσоօଠഠဝჿዐᴏᴑⲟⵔꓳꬽ",
+    "p": "ƥρрᑭᴘⲣꓑꮲ",
+    "q": "ʠԛգզⵕ",
+    "r": "ɽɾʀгᖇᴦⲅꓣꭇꭈꭱꮁꮢ",
+    "s": "ƽʂѕտꓢꜱꮥꮪ",
+    "t": "ŧƭʈτтᴛⲧꓔꭲ",
+    "u": "ʉʋμυцսሀᑌᴜꓴꞟꭎꭒ",
+    "v": "νѵᐯᴠⱱⴸꓦꛟꮩ",
+    "w": "ɯωшщѡԝաᴡⱳꓪꮃꮤ",
+    "x": "χжхҳᕁᕽᚷⲭⵝꓫꭓ",
+    "y": "ƴɣʏγучүყᶌỿⲩꓬꭚꭹꮍ",
+    "z": "ƶʐζᴢꓜꮓ",
 }
+"""By the plain character those that look like it, most of them from the tables of Unicode TR 39."""
+_LOOK_ALIKES = {alike: plain for plain, alikes in _ALIKE.items() for alike in alikes}
+_LETTERS_FROM = (0x1F1E6, 0x1F150, 0x1F170)
+"""Where 26 letters as flags, in black circles and in black squares begin: they have no compatibility form."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +110,20 @@ def fold(text: str) -> View:
 def _replacement(stretch: str) -> str:
     if stretch.isspace():
         return "\n" if "\n" in stretch else " "
+    if stretch[0] == "&":
+        return "".join(map(fold_character, html.unescape(stretch)))
     return "" if len(stretch) > 1 else fold_character(stretch)
 
 
 @lru_cache(maxsize=8192)
 def fold_character(character: str) -> str:
-    """What one non-ASCII character stands for to a reader: "" for an invisible one, else one or more characters."""
-    if ord(character) in _TAG_BLOCK:
-        return chr(ord(character) - 0xE0000).lower()
+    """What one character stands for to a reader: "" for an invisible one, else one or more characters."""
+    code = ord(character)
+    if code in _TAG_BLOCK:
+        return chr(code - 0xE0000).lower()
+    for first in _LETTERS_FROM:
+        if first <= code < first + 26:
+            return chr(ord("a") + code - first)
     folded = []
     for plain in unicodedata.normalize("NFKD", character).lower():
         if unicodedata.category(plain) in {"Cf", "Mn", "Me"}:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from countersign.sentinel.grams import Grams
 from countersign.sentinel.weights import UNIT, Head
 
-FAINTEST = 0.25
+FAINTEST = 0.28
 """Passages of a lower risk are not reported: half of what holds a document, and common in benign ones."""
 
 _LEXICON = {
@@ -23,9 +23,9 @@ _LEXICON = {
     for group, words in {
         "speaks to its reader": "you your yours yourself please dear hello hi hey u ur let lets",
         "speaks of itself as a person writing": "i me my mine myself im am",
-        "speaks of answers and outputs": "answer answers reply replies respond response responses output outputs summary"
-        " summarize summarise prompt prompts question questions message messages chat conversation string word words"
-        " sentence letters text format repeat verbatim",
+        "speaks of answers and outputs": "answer answers reply replies respond response responses output outputs"
+        " summary summarize summarise prompt prompts question questions message messages chat conversation string word"
+        " words sentence letters text format repeat verbatim",
         "speaks of models and their rules": "ai llm gpt chatgpt openai bot chatbot assistant assistants model models"
         " dan jailbreak developer mode system persona character roleplay pretend act restrictions unrestricted filters"
         " uncensored ethical guidelines policies instructions instruction override",
@@ -35,8 +35,8 @@ _LEXICON = {
     }.items()
     for word in words.split()
 }
-_MARKS = "holds signs and markup that prose does not"
-_OTHER = "uses words or a language that the rest does not"
+_MARKS = "holds signs that prose does not"
+_OTHER = "uses words that are unusual there"
 
 
 @dataclass(frozen=True)

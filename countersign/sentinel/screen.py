@@ -6,6 +6,7 @@ independent evidence does (noisy-or), each kind of evidence once; so the scorer 
 never lower it.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
@@ -54,7 +55,7 @@ def screen(
     weights = weights or committed()
     asked = _hits(instruction, Channel.INSTRUCTION, (), weights)
     written = _hits(document.text, Channel.DOCUMENT, document.hidden, weights)
-    risk = round(max(_worst_window(asked, len(instruction) + 1), _worst_window(written, _WINDOW)), 4)
+    risk = round(max(_noisy_or(asked), _worst_window(written)), 4)
     signals = [_signal(hit, Channel.INSTRUCTION, None) for hit in asked]
     signals += [_signal(hit, Channel.DOCUMENT, document) for hit in written]
     signals.sort(key=lambda signal: (-signal.score, signal.channel, signal.start or 0))
@@ -77,12 +78,12 @@ def _hits(text: str, channel: Channel, hidden: tuple[tuple[int, int], ...], weig
     hits = [*find(view, channel), *_styled(text, view, channel, head, foreign=foreign)]
     for island in islands(text):
         decoded = fold(island.text)
-        strongest: dict[str, Hit] = {}
-        for hit in [*find(decoded, channel), *_styled(island.text, decoded, channel, head, foreign=foreign)]:
-            if hit.rule.name not in strongest or hit.score > strongest[hit.rule.name].score:
-                strongest[hit.rule.name] = replace(hit, start=island.start, end=island.end)
-        if strongest:
-            hits += strongest.values()
+        inside = list(find(decoded, channel))
+        if island.whole:
+            inside += _styled(island.text, decoded, channel, head, foreign=foreign)
+        if inside:
+            strongest = {hit.rule.name: hit for hit in sorted(inside, key=lambda hit: hit.score)}
+            hits += [replace(hit, start=island.start, end=island.end) for hit in strongest.values()]
             hits.append(Hit(CONCEALED, island.start, island.end, CONCEALED.weight(channel), island.encoding))
     if english and FOREIGN.weight(channel):
         hits += [Hit(FOREIGN, start, end, FOREIGN.weight(channel)) for start, end in foreign_passages(text)]
@@ -115,20 +116,22 @@ def _concealed(text: str, hits: Iterable[Hit], hidden: list[tuple[int, int]], ch
     return found
 
 
-def _worst_window(hits: list[Hit], size: int) -> float:
-    """The highest noisy-or over windows of `size` characters, each kind counted once, with its strongest hit."""
-    worst = 0.0
+def _worst_window(hits: list[Hit]) -> float:
+    """The highest noisy-or over windows of `_WINDOW` characters; a window holds a bounded number of hits."""
+    worst, end = 0.0, 0
     for first, opening in enumerate(hits):
-        strongest: dict[Kind, float] = {}
-        for hit in hits[first:]:
-            if hit.start - opening.start >= size:
-                break
-            strongest[hit.rule.kind] = max(strongest.get(hit.rule.kind, 0.0), hit.score)
-        innocent = 1.0
-        for score in strongest.values():
-            innocent *= 1 - score
-        worst = max(worst, 1 - innocent)
+        while end < len(hits) and hits[end].start < opening.start + _WINDOW:
+            end += 1
+        worst = max(worst, _noisy_or(hits[first:end]))
     return worst
+
+
+def _noisy_or(hits: Iterable[Hit]) -> float:
+    """One minus the chance that all are innocent, each kind counted once, with its strongest hit."""
+    strongest: dict[Kind, float] = {}
+    for hit in hits:
+        strongest[hit.rule.kind] = max(strongest.get(hit.rule.kind, 0.0), hit.score)
+    return 1 - math.prod(1 - score for score in strongest.values())
 
 
 def _signal(hit: Hit, channel: Channel, document: DocumentText | None) -> Signal:

@@ -65,7 +65,7 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Hit:
-    """One match: `rule` at `start` to `end` of the original text, counting for `score`; `note` goes with it in words."""
+    """One match: `rule` at `start` to `end` of the original text, counting for `score`; `note` explains it further."""
 
     rule: Rule
     start: int
@@ -76,6 +76,10 @@ class Hit:
 
 _REACH = 200
 """Characters on either side of a needle in which its pattern may match."""
+
+_STRETCH = 2000
+"""Characters that a pattern is tried on at a time. So no pattern, whatever it does with one stretch, can take more than
+a constant time for each character of the text; neighbouring stretches share twice the reach, and no match is lost."""
 
 _CROWD = 50
 """Characters after a match's start within which further matches of the same rule are left out."""
@@ -102,6 +106,7 @@ def find(view: View, channel: Channel) -> Iterator[Hit]:
 
 
 def _neighbourhoods(text: str, needles: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Where a rule's pattern is to be tried: the text around its needles, in stretches of bounded length."""
     places: list[int] = []
     for needle in needles:
         place = text.find(needle)
@@ -112,7 +117,9 @@ def _neighbourhoods(text: str, needles: tuple[str, ...]) -> list[tuple[int, int]
     for place in sorted(places):
         low, high = max(place - _REACH, 0), min(place + _REACH, len(text))
         if merged and low <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], high)
-        else:
-            merged.append((low, high))
+            low = merged.pop()[0]
+        while high - low > _STRETCH:
+            merged.append((low, low + _STRETCH))
+            low += _STRETCH - 2 * _REACH
+        merged.append((low, high))
     return merged

@@ -66,7 +66,9 @@ class Calibration:
     def least_sum(self, risk: float) -> float:
         """The x whose risk is `risk`: the inverse of `risk`, for a `risk` above 0 and below 0.95."""
         steps = (risk - HOLD) / (BLOCK - HOLD)
-        return (steps * math.log(self.hold / self.block) - math.log(self.hold / (self.scale * self.tokens))) / self.decay
+        return (
+            steps * math.log(self.hold / self.block) - math.log(self.hold / (self.scale * self.tokens))
+        ) / self.decay
 
 
 @dataclass(frozen=True)
@@ -139,3 +141,11 @@ def committed() -> Weights:
         SentinelError: they are missing or damaged.
     """
     return load(PATH)
+
+
+@lru_cache(maxsize=1)
+def silent() -> Weights:
+    """Weights that find nothing: what the rules alone say."""
+    calibration = Calibration(decay=1, scale=1, tokens=1, hold=0.2, block=0.1)
+    head = Head(np.zeros(1 << BITS, dtype=np.int32), -UNIT, calibration)
+    return Weights(document=head, instruction=head)

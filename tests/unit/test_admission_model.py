@@ -273,12 +273,31 @@ def test_who_is_ahead_and_for_how_long() -> None:
     world = World(in_flight_all=2, in_flight=2)
     world.door.pace.count, world.door.pace.time = 64.0, 64.0 * 2 * SECOND  # one every two seconds
     assert [world.enter("a").estimate_s for _ in range(4)] == [0, 0, 2, 4]
+    world.now += HOUR  # nobody came for long enough that nobody is expected
     world.grant("new-1")
     world.grant("new-2")
     entry = world.enter("b")
     assert (entry.ahead, entry.estimate_s) == (1, 4)  # one of a's two goes first, and a lease must come back
     entry = world.enter("a")
     assert (entry.ahead, entry.estimate_s) == (3, 8)
+
+
+def test_those_who_will_overtake_are_expected() -> None:
+    world = World(in_flight_all=1, user_per_hour=1000)
+    world.door.pace.count, world.door.pace.time = 64.0, 64.0 * SECOND
+    world.enter("b", "b0")
+    for number in range(9):
+        world.now += 10 * SECOND
+        world.enter("b", f"b{number + 1}")
+        world.grant(f"b{number}", "b")
+        world.door.leave("b", f"b{number}")
+    world.now += 10 * SECOND
+    assert world.waiting() == {"b": 1}
+    waited = [world.enter("a").ahead for _ in range(30)]
+    # The one of b there, and one more every ten seconds, which a's own order lets it wait for.
+    assert waited[0] == 1
+    assert waited[19] == pytest.approx(19 + 1 + 2, abs=1)
+    assert waited[29] == pytest.approx(29 + 1 + 3, abs=1)
 
 
 def test_one_that_waits_is_not_told_longer_because_others_came() -> None:

@@ -46,7 +46,7 @@ def hidden(document: DocumentText) -> list[str]:
     [
         SECRET + f"{WHITE} {OVER}",
         SECRET + f"{BLACK} {OVER}",
-        SECRET + "1 g 40 640 m 40 760 260 760 260 640 c 260 560 40 560 40 640 c f",
+        SECRET + "0 655 m 0 690 300 690 300 655 c 300 620 0 620 0 655 c f",
         SECRET + WHITE + " ".join(f"{x} 640 4 30 re f" for x in range(60, 260, 4)),
         SECRET + "30 w 1 G 60 655 m 260 655 l S",
         SECRET + "[(q 1 0 0 1 0 0 cm)] pop Q 1 g " + OVER,
@@ -66,6 +66,7 @@ def hidden(document: DocumentText) -> list[str]:
         text("secret words", size=0.5),
         text("secret words", y=-400),
         text("secret words", before=WHITE) + text("Signed words", before=BLACK),
+        text("Signed words", before=BLACK) + text("secret words", before=WHITE),
     ],
     ids=[
         "under a white shape",
@@ -90,6 +91,7 @@ def hidden(document: DocumentText) -> list[str]:
         "tiny",
         "off the page",
         "white under other words",
+        "white over other words",
     ],
 )
 def test_hidden_words_are_found(drawing: str) -> None:
@@ -105,15 +107,24 @@ def test_hidden_words_are_found(drawing: str) -> None:
         (SECRET + f"q 200 0 0 30 60 640 cm /I{FIRST} Do Q", {"extra": [WHITE_GROUND]}),
         (f"q 200 0 0 30 60 640 cm /I{FIRST} Do Q 1 g " + SECRET, {"extra": [WHITE_GROUND]}),
         (f"q 200 0 0 30 60 640 cm /I{FIRST} Do Q 0.42 g " + SECRET, {"extra": [picture(1, 1, b"\x70")]}),
-        (f"/OC /L BDC {SECRET} EMC", {"extra": [LAYER], "catalog": LAYER_OFF, "resources": f"/Properties << /L {FIRST} 0 R >>"}),
+        (
+            f"/OC /L BDC {SECRET} EMC",
+            {"extra": [LAYER], "catalog": LAYER_OFF, "resources": f"/Properties << /L {FIRST} 0 R >>"},
+        ),
         (
             f"/Late Do q 1 g {OVER} Q /I{FIRST} Do",
-            {"extra": [form(SECRET, f"/OC {FIRST + 1} 0 R"), LAYER], "catalog": LAYER_OFF.replace(str(FIRST), str(FIRST + 1))},
+            {
+                "extra": [form(SECRET, f"/OC {FIRST + 1} 0 R"), LAYER],
+                "catalog": LAYER_OFF.replace(str(FIRST), str(FIRST + 1)),
+            },
         ),
         (f"/G gs {SECRET}", {"extra": [LAYER], "resources": "/ExtGState << /G << /ca 0.02 /CA 0 >> >>"}),
         (f"/G gs {SECRET}", {"extra": [MASK[1]], "resources": f"/ExtGState {MASK[0]}"}),
         (f"/G gs {SECRET}", {"extra": [LAYER], "resources": "/ExtGState << /G << /BM /Screen >> >>"}),
-        (f"/G gs /I{FIRST} Do", {"extra": [form(SECRET, "/Group << /S /Transparency >>")], "resources": "/ExtGState << /G << /ca 0 >> >>"}),
+        (
+            f"/G gs /I{FIRST} Do",
+            {"extra": [form(SECRET, "/Group << /S /Transparency >>")], "resources": "/ExtGState << /G << /ca 0 >> >>"},
+        ),
         (
             f"/C cs 0 0 0 /P scn {SECRET}",
             {
@@ -122,7 +133,10 @@ def test_hidden_words_are_found(drawing: str) -> None:
             },
         ),
         (SECRET, {"extra": [LAYER], "page": "/CropBox [0 660 612 792]"}),
-        (SECRET + "0 g BT /B 40 Tf 60 640 Td (aaaaaaaaaa) Tj ET", {"extra": BLOCKS, "resources": f"/Font << /F1 3 0 R /B {FIRST} 0 R >>"}),
+        (
+            SECRET + "0 g BT /B 40 Tf 60 640 Td (aaaaaaaaaa) Tj ET",
+            {"extra": BLOCKS, "resources": f"/Font << /F1 3 0 R /B {FIRST} 0 R >>"},
+        ),
     ],
     ids=[
         "under a picture",
@@ -185,9 +199,9 @@ def test_words_that_can_be_seen_are_left_alone(drawing: str) -> None:
 
 
 @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
-@pytest.mark.parametrize("box", [LETTER, "-100 -200 512 592", "0 0 2384 3370"])
+@pytest.mark.parametrize("box", [LETTER, "-100 -100 512 792", "0 0 2384 3370"])
 def test_a_covered_word_changes_a_clause_and_is_found(rotate: int, box: str) -> None:
-    clause = text("The Supplier shall not be liable.") + "1 g 162 645 18 16 re f"
+    clause = text("The Supplier shall not be liable.") + "1 g 170 645 19 16 re f"
     document = read(SEEN + clause, page=f"/Rotate {rotate}", box=box, extra=[WHITE_GROUND])
     assert "shall not be liable" in document.text
     assert hidden(document) == ["not"]

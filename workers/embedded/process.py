@@ -49,6 +49,8 @@ class Command:
     """Sent when the supervisor has died."""
     user: tuple[int, int] | None = None
     """User and group id to run as; None: our own."""
+    niceness: int = 0
+    """How far it stands back when the processor is short, 0 to 19."""
     ready_s: float = 30.0
     stop_s: float = 10.0
 
@@ -93,7 +95,7 @@ class Child:
     async def _spawn(self) -> None:
         command = self.command
         user, group = command.user or (-1, -1)
-        tie = (str(os.getpid()), str(int(command.abandoned_signal)), str(user), str(group))
+        tie = (str(os.getpid()), str(int(command.abandoned_signal)), str(user), str(group), str(command.niceness))
         with _open_log(command.log) as output:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,

@@ -13,6 +13,8 @@ from workers.endpoints import Endpoints, connect_temporal
 TEMPORAL_ABANDONED_SIGNAL = signal.SIGKILL
 """Its own stop takes three seconds, and its file store loses nothing by a kill."""
 VALKEY_ABANDONED_SIGNAL = signal.SIGTERM
+BEHIND = 10
+"""Niceness of Temporal and the worker: to answer who asks (gateway, Postgres, Valkey) comes before to work."""
 RETENTION_DAYS = 30
 """How long a closed workflow's history stays readable; the dev server's own default is one day."""
 
@@ -74,6 +76,7 @@ def temporal_command(home: Path, port: int, ui_port: int, settings: Settings) ->
         log=home / "logs" / "temporal.log",
         env={"HOME": str(home), "GOGC": "400"},  # no TEMPORAL_* of ours reaches it; fewer collections, about 15 % CPU
         ready=ready,
+        niceness=BEHIND,
         abandoned_signal=TEMPORAL_ABANDONED_SIGNAL,
     )
 

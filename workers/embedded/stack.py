@@ -29,7 +29,6 @@ ABANDONED = {
 }
 ATTEMPTS = 3
 """Starts of a server with a port that was free a moment before."""
-WORKER_NICE = 5
 _MAIN = "from starters.cli.main import main; main()"
 
 
@@ -105,10 +104,10 @@ class EmbeddedStack:
         """Run `countersign worker` as a further child of the stack, and keep it alive like the servers."""
         command = Command(
             name="worker",
-            # Behind the gateway in the queue for the processor: to answer comes before to work.
-            argv=(sys.executable, "-c", f"import os; os.nice({WORKER_NICE}); {_MAIN}", "worker"),
+            argv=(sys.executable, "-c", _MAIN, "worker"),
             log=self.logs / "worker.log",
             env={**os.environ, "COUNTERSIGN_HOME": str(self.home)},
+            niceness=servers.BEHIND,
             stop_s=30,
         )
         self._children["worker"] = Child(command, self._remember)

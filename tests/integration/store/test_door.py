@@ -8,7 +8,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import asdict, astuple, dataclass, field
 from math import isclose
 from pathlib import Path
@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from countersign.admission import door as door_module
 from countersign.admission.door import PREFIX, Door, connect
 from countersign.admission.entry import Ask, DoorStanding, Entry, Place, Refused
+from countersign.admission.fair import expected_ahead, turn_in
 from countersign.admission.limits import LimitBook, Limits
 from countersign.admission.model import DAY, FRESH, HOUR, LEASE, SECOND, Bounds, DoorModel
 
@@ -204,9 +205,10 @@ async def _in_redis(redis: "Redis") -> dict[str, object]:
             ask.hgetall(f"{PREFIX}:{name}")
         ask.smembers(f"{PREFIX}:held")
         ask.get(f"{PREFIX}:pace")
+        ask.hgetall(f"{PREFIX}:came")
         ask.mget([f"{PREFIX}:user:{name}" for name in names])
         ask.mget([f"{PREFIX}:tenant:{tenant}" for tenant in TENANTS])
-        room, flight, waiting, flying, since, weights, held, pace, users, tenants = await ask.execute()
+        room, flight, waiting, flying, since, weights, held, pace, came, users, tenants = await ask.execute()
     return {
         "room": {name.decode(): int(score) for name, score in room},
         "flight": {name.decode(): int(score) for name, score in flight},
@@ -216,6 +218,8 @@ async def _in_redis(redis: "Redis") -> dict[str, object]:
         "weights": {name.decode(): float(weight) for name, weight in weights.items()},
         "held": {name.decode() for name in held},
         "pace": [float(part) for part in (pace or b"0 0 0 0").split()],
+        "busy_since": int(came.pop(b"", 0)),
+        "came": {name.decode(): int(count) for name, count in came.items()},
         "users": {name: [int(part) for part in user.split()] for name, user in zip(names, users, strict=True) if user},
         "tenants": {name: int(used) for name, used in zip(TENANTS, tenants, strict=True) if used},
     }
@@ -231,6 +235,8 @@ def _in_model(model: DoorModel) -> dict[str, object]:
         "weights": {name: weight for name, weight in model.weights.items() if weight != 1},
         "held": model.held,
         "pace": list(astuple(model.pace)),
+        "busy_since": model.busy_since,
+        "came": dict(model.came),
         "users": {name: list(astuple(user)) for name, user in model.users.items()},
         "tenants": model.tenants,
     }
@@ -295,6 +301,52 @@ async def _sync(  # noqa: PLR0917
     await door.sync(waiting, held)
     reviews = [(tenant, review_id) for tenant, ids in waiting.items() for review_id in ids]
     model.sync(now, reviews, held, {tenant: (await book.tenant(tenant)).weight for tenant in waiting})
+
+
+MANY = st.sampled_from([f"t{number}" for number in range(7)])
+WEIGHTS = st.dictionaries(MANY, st.sampled_from([0.3, 0.7, 1.0, 2.0, 2.5]))
+
+
+@pytest.mark.usefixtures("patience")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    waiting=st.dictionaries(MANY, st.integers(1, 40), min_size=1),
+    weights=WEIGHTS,
+    came=st.dictionaries(MANY, st.integers(1, 90)),
+    elapsed=st.integers(1, 300 * SECOND),
+    interval=st.integers(1000, 20 * SECOND),
+    tenant=MANY,
+)
+async def test_the_estimate_is_that_of_fair_order(  # noqa: PLR0917 - all that it depends on
+    valkey: Path,
+    redis: "Redis",
+    waiting: dict[str, int],
+    weights: dict[str, float],
+    came: dict[str, int],
+    elapsed: int,
+    interval: int,
+    tenant: str,
+) -> None:
+    async with redis.pipeline() as make:
+        make.flushdb()
+        for name, count in waiting.items():
+            make.zadd(f"{PREFIX}:room", {f"{name}/{number}": START for number in range(count)})
+            make.hset(f"{PREFIX}:waiting", name, count)
+        for name, weight in weights.items():
+            make.hset(f"{PREFIX}:weights", name, repr(weight))
+        make.hset(f"{PREFIX}:came", mapping={"": START - elapsed, **came})
+        make.set(f"{PREFIX}:pace", f"1 {interval} 0 0")
+        await make.execute()
+    rate = SECOND / interval
+    book = Book(Limits(weight=weights.get(tenant, 1.0), room=1_000_000, in_flight_all=1))
+    door = opened(valkey, book, lambda: START)
+    try:
+        entry = await door.enter(Ask(tenant, "p1:x", "r"))
+    finally:
+        await door.close()
+    ahead = expected_ahead(tenant, waiting.get(tenant, 0), waiting, weights, came, elapsed / SECOND, rate)
+    assert entry.ahead == ahead
+    assert entry.estimate_s == pytest.approx(turn_in(ahead, 1, rate))
 
 
 @pytest.mark.usefixtures("patience")
@@ -503,18 +555,14 @@ async def test_an_answer_that_came_while_this_process_was_busy_is_in_time(
 ) -> None:
     await _submit(door, 1)
     monkeypatch.setattr(door_module, "ANSWER_S", 0.1)
-    asking = asyncio.create_task(door.enter(Ask("a", "p1:x", "r2")))
-    sent = asyncio.Event()
-    real = door._script
+    write = asyncio.StreamWriter.writelines
 
-    async def noticed(*given: object, **named: object) -> object:
-        asyncio.get_running_loop().call_later(0.02, sent.set)
-        return await real(*given, **named)  # type: ignore[arg-type]
+    def busy_once_sent(writer: asyncio.StreamWriter, data: Iterable[bytes]) -> None:
+        write(writer, data)
+        time.sleep(0.5)
 
-    monkeypatch.setattr(door, "_script", noticed)
-    await sent.wait()
-    time.sleep(0.3)  # noqa: ASYNC251 - the process is busy, not waiting
-    assert not (await asking).degraded
+    monkeypatch.setattr(asyncio.StreamWriter, "writelines", busy_once_sent)
+    assert not (await door.enter(Ask("a", "p1:x", "r2"))).degraded
 
 
 async def test_the_model_serves_alone_without_a_dispatcher_to_tell_it(server: Server) -> None:
