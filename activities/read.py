@@ -37,4 +37,5 @@ class Read:
             sections=len(text.sections),
             text_sha256=hashlib.sha256(text.text.encode()).hexdigest(),
             hidden_chars=sum(end - start for start, end in text.hidden),
+            unread=text.unread,
         )

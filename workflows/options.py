@@ -83,10 +83,11 @@ RECALL = LocalActivityConfig(
 
 READ = ActivityConfig(
     task_queue=REVIEWS_QUEUE,
-    # A 20 MB PDF reads in seconds; minutes mean a document made to hang a reader.
-    start_to_close_timeout=timedelta(minutes=2),
+    # A 20 MB PDF reads in seconds. A document made to hang is ended after two minutes by `Sandbox`, and others may wait
+    # for its place.
+    start_to_close_timeout=timedelta(minutes=10),
     schedule_to_close_timeout=timedelta(hours=24),
-    # It beats from beside the reading thread: what it proves is that the worker lives.
+    # It beats from beside the reading process: what it proves is that the worker lives.
     heartbeat_timeout=timedelta(seconds=30),
     retry_policy=RetryPolicy(
         initial_interval=timedelta(seconds=1),

@@ -151,8 +151,8 @@ def _read_page(document: Any, index: int, sight: Sight, room: int, aside: Counte
         if replaced := drop_replacements(found.texts):
             drawn_page = page.get_textpage()
             drawn = _characters(drawn_page, index, room)
-            if _has_unmapped(drawn_page, drawn, replaced):
-                alleged = _differing(text_page, text, drawn_page, drawn, replaced)
+            if unnamed := _unnamed(drawn_page, drawn, replaced):
+                alleged = _differing(text_page, text, drawn_page, drawn, replaced - unnamed)
             else:
                 text_page, text = drawn_page, drawn
         flags = sight.unseen(index, text_page, text, found)
@@ -234,14 +234,15 @@ def _clean(text: str) -> str:
     return normalise(text)
 
 
-def _has_unmapped(text_page: Any, text: str, among: Set[Handle]) -> bool:
-    """Whether some of these texts are in a font that does not say which characters its glyphs are."""
+def _unnamed(text_page: Any, text: str, among: Set[Handle]) -> set[Handle]:
+    """Those texts with glyphs whose font does not say which characters they are."""
     sheet = handle_of(text_page)
-    return any(
-        (ord(character) in _PRIVATE_USE or character == "\0" or char_unmapped(sheet, position))
-        and char_owner(sheet, position) in among
+    return {
+        owner
         for position, character in enumerate(text)
-    )
+        if (ord(character) in _PRIVATE_USE or character == "\0" or char_unmapped(sheet, position))
+        and (owner := char_owner(sheet, position)) in among
+    }
 
 
 def _differing(text_page: Any, text: str, drawn_page: Any, drawn: str, among: Set[Handle]) -> frozenset[int]:

@@ -19,7 +19,7 @@ from countersign.document.model import DocumentText
 from countersign.document.wire import FAILED, HEADER, OUT_OF_MEMORY, READY, REFUSED, REPORT, TEXT
 from countersign.errors import DocumentError, ServiceUnavailable
 
-WALL: Final = 1.5
+WALL: Final = 2.0
 """Time of day that a document gets, as a multiple of its computing time: a busy machine is not the document's fault."""
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Longest answer of a child, in bytes: six million characters with their sections fit."""
@@ -120,7 +120,7 @@ class Sandbox:
             return parse_answer(answer)
         if end.code == -signal.SIGXCPU:
             raise DocumentError(
-                f"the document takes more than {self._seconds:g} s of computing time to read",
+                f"the document takes more than {self._seconds:,g} s of computing time to read",
                 remedy=f"{_REMEDY}; an operator may raise COUNTERSIGN_READ_SECONDS",
             )
         if end.code == -signal.SIGALRM:
@@ -135,7 +135,7 @@ class Sandbox:
 
     def _exceeded_time(self) -> DocumentError:
         return DocumentError(
-            f"the document takes more than {self._seconds * WALL:g} s to read",
+            f"the document takes more than {self._seconds * WALL:,g} s to read",
             remedy=f"{_REMEDY}; an operator may raise COUNTERSIGN_READ_SECONDS",
         )
 

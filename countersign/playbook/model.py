@@ -97,7 +97,7 @@ class Playbook(_Data):
     block_above: float = Field(default=0.6, ge=0, le=1)
     """Screening risk above which a review is blocked."""
     models: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Agent name ("sentinel", "intent", "plan", a specialist's key, "reconcile") to model names, the preferred first."""
+    """Agent ("sentinel", "intent", "plan", a specialist's key, "reconcile") to model names, the preferred first."""
     sla: Sla = Sla()
     signing: Signing = Signing()
     specialists: tuple[Specialist, ...] = Field(min_length=1)

@@ -111,6 +111,8 @@ class ReadReport(Payload):
     sections: int
     text_sha256: str
     hidden_chars: int = 0
+    unread: tuple[str, ...] = ()
+    """What the document carries beside its pages and nobody has reviewed, as "embedded files: 2"."""
 
 
 class Signal(Payload):

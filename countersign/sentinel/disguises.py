@@ -16,7 +16,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 _MAX_LINE = 600
-_READABLE = 0.9
+_SHORTEST = 8
+"""Characters, and different characters, of decoded text that says anything."""
+_LETTERS = 0.6
+"""Share of letters and white space in decoded text that says anything."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,9 @@ def _lines(text: str, encoding: str, words: re.Pattern[str], decode: Callable[[s
 
 
 def _readable(plain: str) -> bool:
-    """Whether it is text at all: what a key or a picture decodes to is mostly not."""
-    return len(plain) >= 8 and sum(c.isprintable() or c.isspace() for c in plain) >= _READABLE * len(plain)
+    """Whether it is words at all: what a key, a picture or a line of dashes decodes to is not."""
+    letters = sum(character.isalpha() or character.isspace() for character in plain)
+    return len(plain) >= _SHORTEST and letters >= _LETTERS * len(plain) and len(set(plain)) >= _SHORTEST
 
 
 def _utf8(raw: bytes) -> str | None:
@@ -214,7 +218,7 @@ def _mirrored(stretch: str) -> str | None:
 _ENCODINGS: tuple[tuple[str, re.Pattern[str], Callable[[str], str | None]], ...] = (
     ("base64", re.compile(r"(?<![\w+/])[A-Za-z0-9+/_-]{20,}(?:\n[A-Za-z0-9+/_-]{20,}){0,200}={0,2}"), _base64),
     ("base32", re.compile(r"(?<!\w)[A-Z2-7]{32,}={0,6}"), _base32),
-    ("base85", re.compile(r"(?<!\S)[!-uv-~]{40,}(?!\S)"), _base85),
+    ("base85", re.compile(r"(?<!\S)[!-~]{40,}(?!\S)"), _base85),
     ("hexadecimal", re.compile(r"(?<!\w)(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s:,]?){16,}"), _hexadecimal),
     ("binary", re.compile(r"(?<!\w)(?:[01]{8}[\s,]{0,2}){8,}"), _binary),
     ("entities", re.compile(r"(?:&#x?[0-9a-fA-F]{2,6};\s?){4,}"), html.unescape),

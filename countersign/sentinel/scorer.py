@@ -1,9 +1,9 @@
 """The statistical layer: passages that read like a request to a model rather than like what the channel carries.
 
-Every token has a score, the sum of its features' weights: above 0 it speaks for a request, below for a contract. A
-passage is a stretch of tokens, its score their sum, and the passages found are those of the cumulative-sum test (Page,
-Biometrika 41:100, 1954): from where the running sum is last at its minimum to where it is highest. So no length of a
-passage is fixed beforehand, text around a passage neither lifts nor lowers it, and time is linear.
+Every token has a score, the sum of its features' weights: above 0 it speaks for a request, below for a contract. The
+passages of a text are its maximal scoring subsequences (Ruzzo and Tompa, ISMB 1999): stretches that no shorter and no
+longer stretch around them beats. So no length of a passage is fixed beforehand; and text added around a passage leaves
+it as it was or makes it part of a passage that scores higher, never lower. Time is linear.
 """
 
 from collections import Counter
@@ -55,7 +55,7 @@ def passages(found: Grams, head: Head) -> list[Passage]:
         return []
     scores = token_scores(found, head)
     passages = []
-    for first, last, total in excursions(scores, head.calibration.least_sum(FAINTEST) * UNIT):
+    for first, last, total in _maximal(scores, head.calibration.least_sum(FAINTEST) * UNIT):
         reasons = _reasons(found.words[first : last + 1], scores[first : last + 1])
         risk = head.calibration.risk(total / UNIT)
         passages.append(Passage(int(found.starts[first]), int(found.ends[last]), risk, reasons))
@@ -70,18 +70,62 @@ def token_scores(found: Grams, head: Head) -> NDArray[np.int64]:
 def excursions(scores: NDArray[np.int64], least: float) -> list[tuple[int, int, int]]:
     """(first, last, sum) of the best stretch of each excursion of the running sum above its minimum so far.
 
-    Only those with a sum of at least `least`, and never an empty one.
+    Only those with a sum of at least `least`, and never an empty one. This is the cumulative-sum test (Page,
+    Biometrika 41:100, 1954), quick because it is arithmetic on whole arrays.
     """
+    return [
+        (ground, ground + peak - 1, int(heights[peak]))
+        for ground, heights in _high(scores, least)
+        for peak in [int(heights.argmax())]
+    ]
+
+
+def _high(scores: NDArray[np.int64], least: float) -> list[tuple[int, NDArray[np.int64]]]:
+    """Where each excursion that reaches `least` begins, and its heights: entry i is the sum of its first i tokens."""
     sums = np.concatenate([[0], np.cumsum(scores)])
     heights = sums - np.minimum.accumulate(sums)
     grounded = np.flatnonzero(heights == 0)
     high = np.maximum.reduceat(heights, grounded) >= max(least, 1)
     ends = np.append(grounded[1:], len(heights))
+    return [
+        (ground, heights[ground:end]) for ground, end in zip(grounded[high].tolist(), ends[high].tolist(), strict=True)
+    ]
+
+
+def _maximal(scores: NDArray[np.int64], least: float) -> list[tuple[int, int, int]]:
+    """(first, last, sum) of the maximal scoring subsequences with a sum of at least `least`, in order of place.
+
+    None of them reaches beyond one excursion, because all its beginnings have a sum above 0; so the algorithm runs on
+    the few excursions that are high enough.
+    """
     found = []
-    for ground, end in zip(grounded[high].tolist(), ends[high].tolist(), strict=True):
-        peak = ground + int(heights[ground:end].argmax())
-        found.append((ground, peak - 1, int(heights[peak])))
-    return found
+    for ground, heights in _high(scores, least):
+        found += [(ground + first, ground + last, total) for first, last, total in _subsequences(heights.tolist())]
+    return [each for each in found if each[2] >= least]
+
+
+def _subsequences(sums: list[int]) -> list[tuple[int, int, int]]:
+    """Ruzzo and Tompa's algorithm on running sums, `sums[0]` standing before the first token."""
+    firsts: list[int] = []
+    lasts: list[int] = []
+    below: list[int] = []
+    """For each candidate the nearest one before it that begins at a lower sum, or -1: each link is followed once."""
+    for token in range(len(sums) - 1):
+        if sums[token + 1] <= sums[token]:
+            continue
+        first, at = token, len(firsts) - 1
+        while True:
+            while at >= 0 and sums[firsts[at]] >= sums[first]:
+                at = below[at]
+            if at < 0 or sums[lasts[at] + 1] >= sums[token + 1]:
+                break
+            first, last_kept = firsts[at], at
+            del firsts[last_kept:], lasts[last_kept:], below[last_kept:]
+            at = last_kept - 1
+        firsts.append(first)
+        lasts.append(token)
+        below.append(at)
+    return [(first, last, sums[last + 1] - sums[first]) for first, last in zip(firsts, lasts, strict=True)]
 
 
 def _reasons(words: tuple[str, ...], scores: NDArray[np.int64]) -> tuple[str, ...]:

@@ -117,12 +117,19 @@ def _concealed(text: str, hits: Iterable[Hit], hidden: list[tuple[int, int]], ch
 
 
 def _worst_window(hits: list[Hit]) -> float:
-    """The highest noisy-or over windows of `_WINDOW` characters; a window holds a bounded number of hits."""
+    """The highest noisy-or over windows of `_WINDOW` characters; a hit longer than that counts in all it reaches into.
+
+    A window holds a bounded number of hits, and the long ones do not overlap.
+    """
     worst, end = 0.0, 0
+    reaching: list[Hit] = []
     for first, opening in enumerate(hits):
+        reaching = [hit for hit in reaching if hit.end > opening.start]
         while end < len(hits) and hits[end].start < opening.start + _WINDOW:
             end += 1
-        worst = max(worst, _noisy_or(hits[first:end]))
+        worst = max(worst, _noisy_or([*reaching, *hits[first:end]]))
+        if opening.end - opening.start > _WINDOW:
+            reaching.append(opening)
     return worst
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from countersign.access.permissions import Action, require, sees_only_own
 from countersign.access.principal import Principal
 from countersign.errors import InvalidRequest, NotFound
+from countersign.review.ids import base32
 from countersign.review.payloads import Answer, Claim, ClaimReceipt, Decision, Receipt
 from countersign.trail.chain import verify_chain
 from countersign.words import Outcome, Stage
@@ -27,7 +28,6 @@ from starters.gateway.answers import (
 from starters.gateway.backend import Backend
 from starters.gateway.bodies import read_json
 from starters.gateway.openapi import FILE, body_of, operation_id, problems
-from countersign.review.ids import base32
 
 MAX_IDEMPOTENCY_KEY = 255
 SUFFIXES = {"application/pdf": "pdf", "text/plain": "txt", "text/markdown": "md"}

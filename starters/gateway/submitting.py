@@ -11,6 +11,7 @@ from countersign.access.permissions import Action
 from countersign.access.principal import Principal
 from countersign.admission.intake import Accepted as Taken
 from countersign.errors import CountersignError, InvalidRequest
+from countersign.review.ids import new_review_id
 from countersign.review.payloads import ReviewRequest
 from starters.gateway.answers import Accepted, SubmitJson, json_response
 from starters.gateway.backend import Backend
@@ -27,7 +28,6 @@ from starters.gateway.openapi import (
 )
 from starters.gateway.problems import KeyReused, UnsupportedMedia, rate_headers
 from starters.gateway.reviews import backend_of, caller, derived_id, idempotency_key
-from countersign.review.ids import new_review_id
 
 FORM_OVERHEAD = MAX_FORM_TEXT + 131_072
 """Bytes of a form besides its file: the text fields, boundaries and headers of parts."""

@@ -26,13 +26,13 @@ def drawn(content: bytes, entries: str = "") -> bytes:
 
 
 def flate_bomb() -> bytes:
-    """100 MB of blanks in 100 KB."""
-    return drawn(deflated(b" ", 100 * MB), "/Filter /FlateDecode")
+    """150 MB of blanks in 150 KB."""
+    return drawn(deflated(b" ", 150 * MB), "/Filter /FlateDecode")
 
 
 def nested_filters() -> bytes:
-    """100 MB deflated three times."""
-    packed = zlib.compress(zlib.compress(deflated(b" ", 100 * MB), 9), 9)
+    """150 MB deflated three times."""
+    packed = zlib.compress(zlib.compress(deflated(b" ", 150 * MB), 9), 9)
     return drawn(packed, "/Filter [/FlateDecode /FlateDecode /FlateDecode]")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from countersign.document.model import DocumentText
 from countersign.document.pdf import MAX_PAGES
-from countersign.document.plain import decode_text, hidden_spans, merge, normalise
+from countersign.document.plain import MAX_HIDDEN, decode_text, hidden_spans, merge, normalise
 from countersign.document.read import MARKDOWN, PDF, PLAIN, read_document, sniff
 from countersign.errors import DocumentError
 from countersign.settings import ROOT, Settings
@@ -162,6 +162,13 @@ def test_unreadable_files_are_refused_with_a_reason(data: bytes, media_type: str
     assert caught.value.remedy
 
 
+def test_a_damaged_character_does_not_turn_the_text_into_another() -> None:
+    text = "1. Fees. The fee is € 5 – “net” – for Müller & Co.\n"
+    data = text.encode().replace("€".encode(), b"\xe2\x82")
+    assert read_document(data, PLAIN, max_bytes=LIMIT).text == text.replace("€", "\ufffd")
+    assert read_document(b"caf\xe9 and cr\xe8me", PLAIN, max_bytes=LIMIT).text == "café and crème"
+
+
 def test_errors_never_carry_document_text() -> None:
     with pytest.raises(DocumentError) as caught:
         read_document(b"\x81\x8d Jane Roe earns 100", PLAIN, max_bytes=100)
@@ -194,6 +201,13 @@ def test_zero_width_characters_are_hidden_where_they_are_no_break_hints(
     text: str, spans: tuple[tuple[int, int], ...]
 ) -> None:
     assert hidden_spans(text, (), markdown=False) == spans
+
+
+def test_hidden_stretches_without_number_hide_nothing_behind_them() -> None:
+    text = "a\u202eb " * (MAX_HIDDEN + 100)
+    spans = hidden_spans(text, (), markdown=False)
+    assert len(spans) == MAX_HIDDEN
+    assert spans[-1][1] > text.rindex("\u202e") > spans[-2][1]
 
 
 LINE = "BT /F1 12 Tf 72 700 Td (The visible clause.) Tj ET\n"

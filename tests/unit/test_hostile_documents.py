@@ -22,7 +22,7 @@ from countersign.errors import DocumentError, ServiceUnavailable
 from countersign.settings import ROOT
 
 LIMIT = 20_000_000
-MEMORY_MB = 128
+MEMORY_MB = 192
 READER_MB = 40
 """What the reader itself takes."""
 EXAMPLES = ROOT / "examples"
@@ -35,13 +35,22 @@ CORRUPT = "corrupt"
 
 
 @pytest.fixture(scope="module")
-async def sandbox() -> AsyncIterator[Sandbox]:
+async def strict() -> AsyncIterator[Sandbox]:
+    """A sandbox whose limit on time is met soon."""
     box = Sandbox(MEMORY_MB, 1)
     yield box
     box.close()
 
 
 @pytest.fixture(scope="module")
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """A sandbox whose limit on time is not met in a test, however busy the machine is."""
+    box = Sandbox(MEMORY_MB, 600)
+    yield box
+    box.close()
+
+
+@pytest.fixture
 async def patient() -> AsyncIterator[Sandbox]:
     """A sandbox whose limits are not met in a test."""
     box = Sandbox(512, 600, at_once=2)
@@ -71,9 +80,9 @@ async def patient() -> AsyncIterator[Sandbox]:
         (hostile.form_in_itself, READ),
         (hostile.forms_in_forms, EXCEEDS),
         (hostile.transparent_groups, EXCEEDS),
-        (hostile.tiny_tiles, "1 s of computing time"),
+        (hostile.tiny_tiles, EXCEEDS),
         (hostile.tiny_dashes, READ),
-        (hostile.endless_shading, "1 s of computing time"),
+        (hostile.endless_shading, EXCEEDS),
         (hostile.huge_unicode_map, EXCEEDS),
         (hostile.glyph_in_itself, READ),
         (hostile.absurd_numbers, READ),
@@ -92,19 +101,20 @@ async def patient() -> AsyncIterator[Sandbox]:
     ],
 )
 async def test_a_hostile_pdf_is_refused_or_read_within_its_limits(
-    sandbox: Sandbox, make: Callable[[], bytes], said: str
+    sandbox: Sandbox, strict: Sandbox, make: Callable[[], bytes], said: str
 ) -> None:
     data = make()
-    sandbox.usage.peak_mb = 0
+    box = strict if said == EXCEEDS else sandbox
+    box.usage.peak_mb = 0
     if said == READ:
-        document = await sandbox.read(data, PDF, max_bytes=LIMIT)
+        document = await box.read(data, PDF, max_bytes=LIMIT)
         assert "This Agreement" in document.text
     else:
         with pytest.raises(DocumentError, match=said) as caught:
-            await sandbox.read(data, PDF, max_bytes=LIMIT)
+            await box.read(data, PDF, max_bytes=LIMIT)
         assert caught.value.remedy
         assert "\n" not in str(caught.value)
-    assert sandbox.usage.peak_mb <= MEMORY_MB + READER_MB
+    assert box.usage.peak_mb <= MEMORY_MB + READER_MB
     assert (await sandbox.read(GOOD, MARKDOWN, max_bytes=LIMIT)).text
 
 
@@ -249,7 +259,7 @@ async def test_a_document_that_hangs_holds_up_nobody_and_is_killed_with_its_task
 
 @LINUX
 @pytest.mark.parametrize(
-    ("ended_by", "said"), [(signal.SIGKILL, "MB of memory"), (signal.SIGSEGV, "SIGSEGV"), (signal.SIGALRM, "900 s")]
+    ("ended_by", "said"), [(signal.SIGKILL, "MB of memory"), (signal.SIGSEGV, "SIGSEGV"), (signal.SIGALRM, "1,200 s")]
 )
 async def test_a_child_that_dies_costs_its_document_alone(
     patient: Sandbox, ended_by: signal.Signals, said: str
@@ -279,6 +289,7 @@ async def test_when_the_process_itself_dies_the_document_may_be_tried_again(pati
     assert (await patient.read(GOOD, MARKDOWN, max_bytes=LIMIT)).text
     (idle,) = set(psutil.Process().children()) - known
     idle.kill()
+    await asyncio.to_thread(idle.wait)
     assert (await patient.read(GOOD, MARKDOWN, max_bytes=LIMIT)).text
 
 

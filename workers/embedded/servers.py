@@ -13,8 +13,11 @@ from workers.endpoints import Endpoints, connect_temporal
 TEMPORAL_ABANDONED_SIGNAL = signal.SIGKILL
 """Its own stop takes three seconds, and its file store loses nothing by a kill."""
 VALKEY_ABANDONED_SIGNAL = signal.SIGTERM
-BEHIND = 10
-"""Niceness of Temporal and the worker: to answer who asks (gateway, Postgres, Valkey) comes before to work."""
+BEHIND = 3
+"""Niceness of Temporal and the worker: to answer who asks (gateway, Postgres, Valkey) comes before to work.
+
+About half a share of a short processor, not less: a busy machine must not make reviews time out.
+"""
 RETENTION_DAYS = 30
 """How long a closed workflow's history stays readable; the dev server's own default is one day."""
 
