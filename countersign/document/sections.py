@@ -41,6 +41,7 @@ _NOT_CAPITALS: Final = re.compile(
     r"|.*\b(?:INC|LLC|L\.?L\.?C|LTD|CORP|GMBH|AG|PLC|LLP)\b"
     r"|.*\b(?:CORPORATION|LIMITED|COMPANY|LP|S\.?A|N\.?A)\W*$"
 )
+_TOP_NUMBER: Final = re.compile(r"(\d{1,3})(?:\.|$)")
 _SCHEDULES: Final = frozenset({"schedule", "exhibit", "annex", "appendix", "attachment", "addendum"})
 _SMALL_WORDS: Final = frozenset(
     ("a", "an", "and", "as", "at", "by", "for", "from", "in", "into", "of", "on", "or", "per", "the", "to", "with")
@@ -143,8 +144,8 @@ def _run_together(text: str, start: int, end: int, top: int) -> list[_Heading]:
 
 def _top(heading: _Heading, top: int) -> int:
     """The number of the top-level section after this heading."""
-    if heading.label[0].isdigit():
-        return int(heading.label.partition(".")[0])
+    if match := _TOP_NUMBER.match(heading.label):
+        return int(match[1])
     return 0 if heading.container else top
 
 

@@ -58,12 +58,18 @@ class World:
         return [f"{row.stage}:{row.event}" for row in await self.services.trail.rows(workflow_id)]
 
 
-async def finished(world: World, handle: Handle, route: str) -> ReviewStatus:
+async def ended(handle: Handle, route: str) -> ReviewStatus:
     """The final status; the history becomes a stored one when COUNTERSIGN_SAVE_HISTORIES is set."""
     status = await handle.result()
     if os.environ.get("COUNTERSIGN_SAVE_HISTORIES"):
         history = portable(json.loads((await handle.fetch_history()).to_json()))
         (HISTORIES / f"{route}.json").write_text(json.dumps(history, indent=1) + "\n")
+    return status
+
+
+async def finished(world: World, handle: Handle, route: str) -> ReviewStatus:
+    """The final status of a review that was admitted, which its row tells too; the history is stored as by `ended`."""
+    status = await ended(handle, route)
     assert status.stage is Stage.DONE
     row = await world.services.reviews.row(status.review_id)
     assert (row.outcome, row.stage) == (status.outcome, Stage.DONE)

@@ -28,6 +28,15 @@ ROUTES = {
     "refused_signals",
     "unscreened",
     "no_model",
+    "claimed",
+    "elevated",
+    "judged",
+    "judged_blocked",
+    "judged_elevated",
+    "unjudged",
+    "rate_limited",
+    "overloaded",
+    "waited",
 }
 LESSON = """\
 {name}: the workflow code no longer gives the commands that this history holds:

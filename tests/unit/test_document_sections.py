@@ -175,6 +175,12 @@ def test_time_is_linear_in_the_length(text: str) -> None:
     assert time.process_time() - start < 2.0, "300 KB take well under 0.1 s on an idle machine"
 
 
+@pytest.mark.parametrize("title", ["3rd Party Rights", "² Party Rights", "2nd. Term", "１０ Fees"])
+def test_a_title_may_begin_with_a_digit_that_is_no_number(title: str) -> None:
+    sections = find_sections(f"# {title}\n\ntext\n\n1. Fees\n")
+    assert [section.label for section in sections][1:] == ["1"]
+
+
 def test_schedules_of_the_long_sample_are_divided() -> None:
     sections = find_sections((ROOT / "examples" / "msa-long.md").read_text(encoding="utf-8"))
     labels = [section.label for section in sections]

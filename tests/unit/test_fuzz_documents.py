@@ -22,7 +22,8 @@ RICH = pdf_of(
     + "q 100 0 0 100 72 300 cm /I Do Q /G gs /F Do /Pattern cs /P scn 72 200 100 50 re f 0 g 0 G 2 Tr "
     + "BT /T 12 Tf 72 150 Td (aa) Tj ET BT /U 12 Tf 72 100 Td <00410042> Tj ET",
     resources=f"/Font << {FONT} /T {FIRST + 3} 0 R /U {FIRST + 5} 0 R >> "
-    f"/XObject << /I {FIRST} 0 R /F {FIRST + 1} 0 R >> /Pattern << /P {FIRST + 2} 0 R >> /ExtGState << /G << /ca 0.5 /BM /Multiply >> >> "
+    f"/XObject << /I {FIRST} 0 R /F {FIRST + 1} 0 R >> /Pattern << /P {FIRST + 2} 0 R >> "
+    "/ExtGState << /G << /ca 0.5 /BM /Multiply >> >> "
     f"/Properties << /L {FIRST + 8} 0 R >>",
     page=f"/Annots [{FIRST + 9} 0 R]",
     catalog=f"/OCProperties << /OCGs [{FIRST + 8} 0 R] /D << /OFF [{FIRST + 8} 0 R] >> >> "

@@ -1,6 +1,10 @@
-"""The sentinel's parts: folding with a way back, rules, and time that grows with the text and no faster."""
+"""The sentinel's parts: folding with a way back, rules, and work that grows with the text and no faster."""
 
-import time
+import re
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -71,13 +75,63 @@ HOSTILE = [
     *(rule.needles[0] for rule in RULES),
     "<!-- ", "a b c d ", "%20%20", "send data ", "\u202eabcdefgh", "<img ", "ignore ", "you are not ", "&#65;",
     "say the following ", "=== end of document === ", "i\u0430", "- \n", "<b ", "Z" * 40, "0a ", "01010101 ",
+    "\n", "\n ", "a-\n", '<p style="color:white ', "<p hidden ", " alt='", "![", '](a "', "[//]: # ", "\ufe01", "\u200b\u200c",
+    "\\u0041", "1gn0r3 ", "i.g.n.o.r.e ", "a-b-c-", "vtaber ", "!#$%&()*+;<=>?@^{|}", "http://", "a@", "write me a poem ",
 ]  # fmt: skip
 
 
+def lines_run(text: str) -> int:
+    """How many lines of the sentinel's own code run while `text` is screened: its work, whatever the machine."""
+    count = 0
+
+    def on_line(_frame: FrameType, _event: str, _arg: object) -> TraceFunction:
+        nonlocal count
+        count += 1
+        return on_line
+
+    def on_call(frame: FrameType, _event: str, _arg: object) -> TraceFunction | None:
+        return on_line if "sentinel" in frame.f_code.co_filename else None
+
+    before = sys.gettrace()
+    sys.settrace(on_call)
+    try:
+        screen(text, DocumentText(text=text, pages=(Page(number=1, start=0, end=len(text)),)))
+    finally:
+        sys.settrace(before)
+    return count
+
+
 @pytest.mark.parametrize("piece", HOSTILE)
-def test_time_is_bounded_for_hostile_repetition(piece: str) -> None:
-    size = 40_000
-    text = (piece * (size // len(piece) + 1))[:size]
-    began = time.process_time()
-    screen("", DocumentText(text=text, pages=(Page(number=1, start=0, end=size),)))
-    assert time.process_time() - began < 2, "40,000 characters take 20 to 200 ms; seconds mean a pattern backtracks"
+def test_work_is_linear_for_hostile_repetition(piece: str) -> None:
+    short, long = ((piece * (size // len(piece) + 1))[:size] for size in (1_000, 4_000))
+    lines_run(short)
+    assert lines_run(long) <= 4.6 * lines_run(short) + 2_000
+
+
+@given(st.text(alphabet="ab ignore.\n", min_size=1, max_size=200), st.integers(1, 60))
+@settings(deadline=None, max_examples=60)
+def test_no_pattern_sees_more_than_a_stretch_at_a_time(piece: str, times: int) -> None:
+    text = piece * times
+    stretches = _neighbourhoods(text, ("ig", "a"))
+    assert all(0 <= low < high <= len(text) and high - low <= 2_000 for low, high in stretches)
+    assert sum(high - low for low, high in stretches) <= 2 * len(text) + 2_000
+    for needle in ("ig", "a"):
+        for at in range(len(text)):
+            if text.startswith(needle, at):
+                low, high = max(at - 200, 0), min(at + 200, len(text))
+                assert any(start <= low and high <= end for start, end in stretches)
+
+
+PATTERNS = [
+    pattern
+    for module in (disguises, foreign, grams, normalise)
+    for value in vars(module).values()
+    for pattern in _flat(value)
+]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.pattern[:30])
+def test_no_pattern_over_a_whole_text_can_backtrack_without_end(pattern: re.Pattern[str]) -> None:
+    """A repetition inside a repetition begins with what cannot belong to the one before: one way to match, no more."""
+    for outer, inner in nested_repeats(parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)):
+        assert not (alphabet_of(outer[:1]) & alphabet_of(inner[-1:])), pattern.pattern

@@ -9,12 +9,12 @@ import pytest
 from helpers.contracts import HOSTILE, nda
 from helpers.gate import limit
 from helpers.stack import MACHINE, WAITING
-from helpers.world import World
+from helpers.world import World, ended, finished
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHandle
 
 from countersign.review.payloads import ReviewRequest, ReviewStatus
-from countersign.words import Outcome, Stage
+from countersign.words import Outcome, Stage, Verdict
 from workers.dispatcher import Dispatcher
 from workflows.review import ReviewWorkflow
 
@@ -81,7 +81,7 @@ async def test_a_raw_start_over_the_rate_is_refused_with_a_definite_answer(world
     async with limits(world, "rate", user_per_hour=1):
         first = await world.start("review-rate-1", tenant="rate", text=nda())
         await world.until_signing(first)
-        status = await (await world.start("review-rate-2", tenant="rate", text=nda())).result()
+        status = await ended(await world.start("review-rate-2", tenant="rate", text=nda()), "rate_limited")
     assert (status.outcome, status.stage) == (Outcome.RATE_LIMITED, Stage.DONE)
     assert status.failure is not None
     assert (status.failure.type, "an hour (1)" in status.failure.message) == ("RateLimited", True)
@@ -92,7 +92,7 @@ async def test_a_raw_start_over_the_rate_is_refused_with_a_definite_answer(world
 async def test_a_raw_start_into_a_full_room_is_overloaded(world: World) -> None:
     await submit(world, "full", "waits")
     async with limits(world, room=2):
-        status = await (await world.start("review-full-1", tenant="full", text=nda())).result()
+        status = await ended(await world.start("review-full-1", tenant="full", text=nda()), "overloaded")
     assert (status.outcome, status.failure and status.failure.type) == (Outcome.OVERLOADED, "Overloaded")
     await Dispatcher(world.client, world.services).step()
 
@@ -114,6 +114,8 @@ async def test_a_raw_start_waits_for_its_turn_in_a_durable_timer(world: World) -
     await world.env.sleep(timedelta(minutes=2))
     await world.until_signing(handle)
     assert (await world.events(handle.id))[: len(MACHINE)] == list(MACHINE)
+    await world.decide(handle, Verdict.APPROVE, "bob")
+    assert (await finished(world, handle, "waited")).outcome is Outcome.APPROVED
 
 
 async def test_a_raw_start_that_waited_a_day_in_vain_is_overloaded(world: World) -> None:
