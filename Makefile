@@ -25,6 +25,8 @@ bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/contracts.py
 	@$(BIN)/python benchmarks/cold_start.py
 	@$(BIN)/python benchmarks/admission.py
+	@$(BIN)/python benchmarks/fairness.py
+	@$(BIN)/python benchmarks/spike.py
 
 # Stored histories of every route, written anew. Only for a change that is meant to alter what new reviews do.
 histories: $(VENV)/.dev

@@ -34,6 +34,7 @@ import psutil
 
 from benchmarks import spike_plan
 from benchmarks.contract_runs import forget_other_servers
+from countersign.admission.limits import Limits
 from countersign.errors import CountersignError, DecisionRefused, RateLimited, ServiceUnavailable
 from countersign.review.payloads import Decision, ReviewRequest
 from countersign.services import Services
@@ -88,7 +89,7 @@ class Figures:
     """From the start of the load until the last accepted review had its outcome."""
 
 
-async def measure(run: str, count: int, seconds: float, tenants: int) -> Figures:
+async def measure(run: str, count: int, seconds: float, tenants: int, room: int) -> Figures:
     """One run in a home of its own."""
     with tempfile.TemporaryDirectory(prefix="countersign-spike-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -99,6 +100,7 @@ async def measure(run: str, count: int, seconds: float, tenants: int) -> Figures
             services = await client.services()
             names = spike_plan.tenants(tenants)
             tokens = await let_in(services, names)
+            await services.limits.change(None, None, {"room": room}, by_hash="benchmark", reason="as asked for")
             signing = asyncio.create_task(sign_all(client))
             await warm_up(client)
             _say(f"{run}: {count} requests in {seconds:g} s")
@@ -346,6 +348,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--tenants", type=int, default=20)
+    parser.add_argument("--room", type=int, default=Limits().room, help="places in the waiting room")
     parser.add_argument("--runs", default=",".join(RUNS), help=f"of {', '.join(RUNS)}")
     parser.add_argument("--quick", action="store_true", help="1,000 requests in 6 s, the clean run only")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
@@ -354,14 +357,14 @@ def main() -> int:
     count, seconds = QUICK if given.quick else (given.requests, given.seconds)
     if unknown := [run for run in runs if run not in RUNS]:
         parser.error(f"--runs: {unknown[0]!r} is not one of {', '.join(RUNS)}")
-    if count < 1 or seconds <= 0 or given.tenants < 1:
-        parser.error("--requests, --seconds and --tenants must be positive")
+    if count < 1 or seconds <= 0 or given.tenants < 1 or given.room < 1:
+        parser.error("--requests, --seconds, --tenants and --room must be positive")
     forget_other_servers()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = []
     try:
         for run in runs:
-            found.append(asyncio.run(measure(run, count, seconds, given.tenants)))
+            found.append(asyncio.run(measure(run, count, seconds, given.tenants, given.room)))
             show(found[-1])
     except CountersignError as error:
         print(f"spike: {error}", file=sys.stderr)

@@ -84,7 +84,7 @@ class Policy:
 
 DOCUMENT = Policy(attacks_weigh=0.3, tokens=36_000, hold=0.25, block=0.005)
 """60 pages of 600 tokens."""
-INSTRUCTION = Policy(attacks_weigh=1.0, tokens=600, hold=0.02, block=0.004)
+INSTRUCTION = Policy(attacks_weigh=1.0, tokens=600, hold=0.05, block=0.01)
 """One page. Its benign texts are prompts made to look like attacks: requests for a review look far less so."""
 
 
@@ -255,11 +255,16 @@ def calibrate(maxima: Floats, tokens: Floats, policy: Policy) -> Calibration:
 
     Lower maxima count only as being somewhere below it, so the tail decides. For a given decay the likelihood has its
     best scale in closed form; the decay is found on a fine grid.
+
+    Raises:
+        ValueError: the texts are too few, or their maxima too alike, to have a tail.
     """
     tokens = np.maximum(tokens, 1)
     floor = float(np.quantile(maxima, 1 - TAIL))
     above = maxima > floor
     clipped = np.maximum(maxima, floor)
+    if not above.any():
+        raise ValueError(f"{len(maxima)} benign texts with a highest sum of {floor:.2f} are too few to calibrate with")
 
     def fitted(decay: float) -> tuple[float, float]:
         scale = float(above.sum()) / float((tokens * np.exp(-decay * clipped)).sum())

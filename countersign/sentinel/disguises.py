@@ -1,7 +1,9 @@
 """Stretches of a text that say something else than they show: encodings, and text that no reader sees.
 
-Every finder is linear and looks at the original text, so its offsets need no map. An `Island` is decoded text to be
-screened like any other: what it decodes to matters, not that it is encoded. A picture in base64 is no attack.
+Every finder looks at the original text, so its offsets need no map, and is linear: a pattern's endless repetitions have
+one way to match, and what stands before them (a look-behind, a mark) lets a run be tried once; the rest is bounded. An
+`Island` is decoded text to be screened like any other: what it decodes to matters, not that it is encoded. A picture in
+base64 is no attack.
 """
 
 import base64

@@ -55,7 +55,7 @@ def passages(found: Grams, head: Head) -> list[Passage]:
         return []
     scores = token_scores(found, head)
     passages = []
-    for first, last, total in _maximal(scores, head.calibration.least_sum(FAINTEST) * UNIT):
+    for first, last, total in maximal(scores, head.calibration.least_sum(FAINTEST) * UNIT):
         reasons = _reasons(found.words[first : last + 1], scores[first : last + 1])
         risk = head.calibration.risk(total / UNIT)
         passages.append(Passage(int(found.starts[first]), int(found.ends[last]), risk, reasons))
@@ -92,7 +92,7 @@ def _high(scores: NDArray[np.int64], least: float) -> list[tuple[int, NDArray[np
     ]
 
 
-def _maximal(scores: NDArray[np.int64], least: float) -> list[tuple[int, int, int]]:
+def maximal(scores: NDArray[np.int64], least: float) -> list[tuple[int, int, int]]:
     """(first, last, sum) of the maximal scoring subsequences with a sum of at least `least`, in order of place.
 
     None of them reaches beyond one excursion, because all its beginnings have a sum above 0; so the algorithm runs on

@@ -5,7 +5,10 @@ numbers, so a text has the same score on every machine and version.
 """
 
 import math
+import struct
+import tokenize
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +27,11 @@ HOLD, BLOCK = 0.3, 0.6
 """The risks that `Calibration.hold` and `Calibration.block` are mapped to."""
 HIGHEST = 0.95
 """No statistic is proof."""
+_UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, IndexError, TypeError, NotImplementedError, RuntimeError,
+    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What numpy and zipfile raise for a missing or damaged archive."""
 
 
 class SentinelError(CountersignError):
@@ -114,7 +122,7 @@ def load(path: Path) -> Weights:
     try:
         with np.load(path, allow_pickle=False) as data:
             heads = {channel: _head(data, channel) for channel in Channel}
-    except (OSError, ValueError, KeyError, EOFError, IndexError, TypeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise SentinelError(
             f"the sentinel's weights {path.name} cannot be read ({type(error).__name__})",
             remedy="Install the package again, or write them anew with benchmarks/train_sentinel.py --write",

@@ -1,20 +1,21 @@
 """The sentinel's parts: folding with a way back, rules, and work that grows with the text and no faster."""
 
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from countersign.document.model import DocumentText, Page
 from countersign.sentinel.disguises import hidden_stretches, islands
 from countersign.sentinel.normalise import fold
 from countersign.sentinel.screen import screen
-from countersign.sentinel.signals import RULES
+from countersign.sentinel.signals import RULES, _neighbourhoods
+
+TraceFunction: TypeAlias = Callable[[FrameType, str, Any], Any]
 
 
 @pytest.mark.parametrize(
@@ -75,8 +76,9 @@ HOSTILE = [
     *(rule.needles[0] for rule in RULES),
     "<!-- ", "a b c d ", "%20%20", "send data ", "\u202eabcdefgh", "<img ", "ignore ", "you are not ", "&#65;",
     "say the following ", "=== end of document === ", "i\u0430", "- \n", "<b ", "Z" * 40, "0a ", "01010101 ",
-    "\n", "\n ", "a-\n", '<p style="color:white ', "<p hidden ", " alt='", "![", '](a "', "[//]: # ", "\ufe01", "\u200b\u200c",
-    "\\u0041", "1gn0r3 ", "i.g.n.o.r.e ", "a-b-c-", "vtaber ", "!#$%&()*+;<=>?@^{|}", "http://", "a@", "write me a poem ",
+    "\n", "\n ", "a-\n", '<p style="color:white ', "<p hidden ", " alt='", "![", '](a "', "[//]: # ", "\ufe01",
+    "\u200b\u200c", "\\u0041", "1gn0r3 ", "i.g.n.o.r.e ", "a-b-c-", "vtaber ", "!#$%&()*+;<=>?@^{|}", "http://",
+    "a@", "write me a poem ",
 ]  # fmt: skip
 
 
@@ -103,9 +105,9 @@ def lines_run(text: str) -> int:
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_work_is_linear_for_hostile_repetition(piece: str) -> None:
-    short, long = ((piece * (size // len(piece) + 1))[:size] for size in (1_000, 4_000))
+    short, long = ((piece * (size // len(piece) + 1))[:size] for size in (400, 1_600))
     lines_run(short)
-    assert lines_run(long) <= 4.6 * lines_run(short) + 2_000
+    assert lines_run(long) <= 4.6 * lines_run(short) + 1_000
 
 
 @given(st.text(alphabet="ab ignore.\n", min_size=1, max_size=200), st.integers(1, 60))
@@ -120,18 +122,3 @@ def test_no_pattern_sees_more_than_a_stretch_at_a_time(piece: str, times: int) -
             if text.startswith(needle, at):
                 low, high = max(at - 200, 0), min(at + 200, len(text))
                 assert any(start <= low and high <= end for start, end in stretches)
-
-
-PATTERNS = [
-    pattern
-    for module in (disguises, foreign, grams, normalise)
-    for value in vars(module).values()
-    for pattern in _flat(value)
-]
-
-
-@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.pattern[:30])
-def test_no_pattern_over_a_whole_text_can_backtrack_without_end(pattern: re.Pattern[str]) -> None:
-    """A repetition inside a repetition begins with what cannot belong to the one before: one way to match, no more."""
-    for outer, inner in nested_repeats(parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)):
-        assert not (alphabet_of(outer[:1]) & alphabet_of(inner[-1:])), pattern.pattern
