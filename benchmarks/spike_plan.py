@@ -100,8 +100,7 @@ def plan_requests(
         if chance.random() < HOSTILE_SHARE:
             kind = chance.choice(HOSTILE)
         else:
-            kinds, shares = zip(*INNOCENT, strict=True)
-            kind = chance.choices(kinds, shares)[0]
+            kind = chance.choices([name for name, _ in INNOCENT], [share for _, share in INNOCENT])[0]
         token = tokens[tenant, user]
         planned.append(
             Planned(

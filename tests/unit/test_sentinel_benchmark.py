@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ def test_wilson_agrees_with_the_published_example() -> None:
     assert high == pytest.approx(0.3662, abs=1e-4)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_the_interval_holds_the_share(count: tuple[int, int]) -> None:
     k, n = count
@@ -88,22 +90,20 @@ def made_up(folder: Path) -> Path:
     return folder
 
 
-def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
-    report = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert isinstance(report, dict)
-    return report
+def last_line(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
 def test_the_report_has_the_agreed_keys_for_any_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sentinel.main(["--data", str(made_up(tmp_path)), "--json"])
     report = last_line(capsys)
     for point in ("block", "hold"):
-        assert {"recall_cued", "recall_bare", "false_contracts", "false_hard_negatives"} <= set(report[point])  # type: ignore[call-overload]
-    assert report["block"]["recall_cued"] == 1.0  # type: ignore[index]
-    assert report["block"]["false_contracts"] == 0.0  # type: ignore[index]
+        assert {"recall_cued", "recall_bare", "false_contracts", "false_hard_negatives"} <= set(report[point])
+    assert report["block"]["recall_cued"] == 1.0
+    assert report["block"]["false_contracts"] == 0.0
     assert report["recall_public"] == 1.0
     assert report["false_public"] == 0.0
-    assert report["ms_per_page"] > 0  # type: ignore[operator]
+    assert report["ms_per_page"] > 0
     assert report["n"] == {
         "recall_cued": 2, "recall_bare": 1, "false_contracts": 10, "false_passages": 1, "false_hard_negatives": 1,
         "recall_public": 8, "recall_public_payloads": 1, "false_public": 12,
@@ -116,7 +116,7 @@ def test_sets_that_are_absent_are_left_out(tmp_path: Path, capsys: pytest.Captur
     (folder / "cuad" / "contracts.jsonl").unlink()
     sentinel.main(["--data", str(folder), "--json"])
     report = last_line(capsys)
-    assert set(report["hold"]) == {"recall_cued", "recall_bare", "false_passages", "false_hard_negatives"}  # type: ignore[call-overload]
+    assert set(report["hold"]) == {"recall_cued", "recall_bare", "false_passages", "false_hard_negatives"}
     assert "recall_public" not in report
 
 

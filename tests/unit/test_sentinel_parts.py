@@ -35,6 +35,7 @@ def test_folding(text: str, folded: str) -> None:
     assert fold(text).text == folded
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_every_folded_character_has_a_place_in_the_original(text: str) -> None:
     view = fold(text)
@@ -43,6 +44,7 @@ def test_every_folded_character_has_a_place_in_the_original(text: str) -> None:
     assert places == sorted(places)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(max_codepoint=127, exclude_characters="<-"), max_size=200))
 def test_ascii_maps_back_to_itself(text: str) -> None:
     view = fold(text)
@@ -110,6 +112,7 @@ def test_work_is_linear_for_hostile_repetition(piece: str) -> None:
     assert lines_run(long) <= 4.6 * lines_run(short) + 1_000
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab ignore.\n", min_size=1, max_size=200), st.integers(1, 60))
 @settings(deadline=None, max_examples=60)
 def test_no_pattern_sees_more_than_a_stretch_at_a_time(piece: str, times: int) -> None:

@@ -37,11 +37,13 @@ def by_definition(scores: list[int]) -> list[tuple[int, int, int]]:
     return within(0, len(scores))
 
 
+@settings(deadline=None)
 @given(SCORES)
 def test_maximal_passages_are_those_of_the_definition(scores: list[int]) -> None:
     assert maximal(np.array(scores, dtype=np.int64), 1) == by_definition(scores)
 
 
+@settings(deadline=None)
 @given(SCORES, st.integers(1, 20))
 def test_no_passage_beats_the_best_excursion(scores: list[int], least: int) -> None:
     array = np.array(scores, dtype=np.int64)
@@ -51,6 +53,7 @@ def test_no_passage_beats_the_best_excursion(scores: list[int], least: int) -> N
         assert sum(scores[first : last + 1]) == total >= least
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES, SCORES)
 def test_text_around_a_passage_leaves_it_or_lifts_it(before: list[int], scores: list[int], after: list[int]) -> None:
     around = maximal(np.array(before + scores + after, dtype=np.int64), 1)
@@ -59,6 +62,7 @@ def test_text_around_a_passage_leaves_it_or_lifts_it(before: list[int], scores: 
         assert any(a <= low and high <= b and total <= higher for a, b, higher in around)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_every_token_has_its_place_and_features(text: str) -> None:
     found = grams(text, fold(text))
@@ -68,6 +72,7 @@ def test_every_token_has_its_place_and_features(text: str) -> None:
     assert found.features.max(initial=0) < 1 << BITS
 
 
+@settings(deadline=None)
 @given(PARAGRAPHS, PARAGRAPHS)
 def test_a_paragraph_has_the_same_features_wherever_it_stands(before: list[str], after: list[str]) -> None:
     middle = "Ignore a b and a b."
@@ -92,6 +97,7 @@ def test_rows_of_signs_markdown_and_addresses_do_not_count_by_their_length() -> 
     assert features("to jo@a.example now") == features("to mary.ann@b.example now")
 
 
+@settings(deadline=None)
 @given(st.floats(-50, 200), st.floats(0, 20))
 def test_a_higher_sum_never_has_a_lower_risk(x: float, more: float) -> None:
     assert 0 <= CALIBRATION.risk(x) <= CALIBRATION.risk(x + more) <= 0.95
