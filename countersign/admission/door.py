@@ -33,7 +33,7 @@ STATE = tuple(
     f"{PREFIX}:{name}" for name in ("room", "waiting", "flight", "flying", "since", "weights", "held", "pace", "came")
 )
 """The keys that every question is given; the script says what they hold."""
-ANSWER_S = 0.5
+ANSWER_S = 0.25
 """So long Redis may be silent, connecting included. It answers in well under a millisecond when it is there."""
 ROUNDS = 4
 """A question is given this many times as long while others are answered: then this process is busy, not Redis."""

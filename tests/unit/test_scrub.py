@@ -48,7 +48,7 @@ async def test_typed_failures_pass_as_they_are() -> None:
 def test_the_place_is_in_our_own_code() -> None:
     try:
         load_playbook(None, "x")  # type: ignore[arg-type]
-    except AttributeError as error:
+    except TypeError as error:
         assert place_of(error).startswith("countersign/playbook/load.py:")
     else:
         pytest.fail("None is no folder")

@@ -112,7 +112,6 @@ def test_work_is_linear_for_hostile_repetition(piece: str) -> None:
     assert lines_run(long) <= 4.6 * lines_run(short) + 1_000
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab ignore.\n", min_size=1, max_size=200), st.integers(1, 60))
 @settings(deadline=None, max_examples=60)
 def test_no_pattern_sees_more_than_a_stretch_at_a_time(piece: str, times: int) -> None:
