@@ -49,12 +49,13 @@ $(VENV)/bin/python:
 	@echo "Setting up .venv (once, a minute or two) ..."
 	@$(PYTHON) -m venv $(VENV)
 
+# The lock names everything, so nothing is resolved: pip would take a newer release for a package asked for with an extra.
 $(VENV)/.run: $(VENV)/bin/python requirements/run.txt pyproject.toml
-	@test -e $(VENV)/.dev || $(PIP) --require-hashes -r requirements/run.txt
+	@test -e $(VENV)/.dev || $(PIP) --no-deps --require-hashes -r requirements/run.txt
 	@test -e $(VENV)/.dev || $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python requirements/dev.txt pyproject.toml
-	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PIP) --no-deps --require-hashes -r requirements/dev.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.run

@@ -109,7 +109,8 @@ def near_duplicates(texts: list[str]) -> list[int]:
 
     def root(number: int) -> int:
         while first[number] != number:
-            number = first[number] = first[first[number]]
+            first[number] = first[first[number]]
+            number = first[number]
         return number
 
     for (earlier, later), count in shared.items():

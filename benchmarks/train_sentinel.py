@@ -84,7 +84,7 @@ class Policy:
 
 DOCUMENT = Policy(attacks_weigh=0.3, tokens=36_000, hold=0.25, block=0.005)
 """60 pages of 600 tokens."""
-INSTRUCTION = Policy(attacks_weigh=1.0, tokens=600, hold=0.05, block=0.01)
+INSTRUCTION = Policy(attacks_weigh=1.0, tokens=600, hold=0.03, block=0.01)
 """One page. Its benign texts are prompts made to look like attacks: requests for a review look far less so."""
 
 

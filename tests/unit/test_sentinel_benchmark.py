@@ -144,6 +144,20 @@ def test_near_duplicates_are_joined_by_chains() -> None:
 
 
 @settings(deadline=None)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=25))
+def test_near_duplicates_are_the_connected_components(starts: list[int]) -> None:
+    # Texts are runs of 8 of the words w0, w1, ...: they share half of their 4 shingles when they begin at most 2 apart.
+    texts = [" ".join(f"w{number}" for number in range(start, start + 8)) for start in starts]
+    expected = list(range(len(starts)))
+    for _ in starts:
+        for a in range(len(starts)):
+            for b in range(len(starts)):
+                if abs(starts[a] - starts[b]) <= 2:
+                    expected[a] = expected[b] = min(expected[a], expected[b])
+    assert near_duplicates(texts) == expected
+
+
+@settings(deadline=None)
 @given(st.integers(0, 400), st.integers(0, 2**32 - 1))
 def test_stretches_cover_a_text_once(count: int, seed: int) -> None:
     features = np.arange(count * 8, dtype=np.int32).reshape(count, 8)
