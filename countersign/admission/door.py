@@ -234,7 +234,8 @@ class Door:
         finally:
             if not task.done():
                 task.cancel()
-                await asyncio.wait((task,))
+                # No longer than for an answer: closing a connection to a hung server may hang as well (seen once).
+                await asyncio.wait((task,), timeout=ANSWER_S)
 
     def _lost(self, error: Exception) -> None:
         self._probe_at = asyncio.get_running_loop().time() + PROBE_S
