@@ -76,6 +76,8 @@ class Figures:
     memory_growth_mb: float
     estimate_error_median: float | None
     estimates: int
+    estimate_ratios: tuple[float, ...]
+    """Estimate by wait: its 10th, 50th and 90th percentile. Above 1 the estimate was too long."""
     jain: float | None
     demanding: int
     answers: Mapping[str, int]
@@ -248,11 +250,12 @@ async def figures(  # noqa: PLR0913, PLR0917 - what one run is counted from
     )
     completed = [one for one in told if one in rows and rows[one]["outcome"] is not None]
     doubled = [row for row in rows.values() if runs[row["workflow_id"]] > 1 or ended[row["workflow_id"]] > 1]
-    errors = [
-        abs(float(told[one]["document"]["estimate_s"]) - waited) / waited
+    ratios = sorted(
+        float(told[one]["document"]["estimate_s"]) / waited
         for one in completed
         if (waited := _seconds(rows[one]["submitted_at"], rows[one]["dispatched_at"])) >= WAITED_S
-    ]
+    )
+    errors = [abs(ratio - 1) for ratio in ratios]
     fairness, demanding = jain(
         [(row["tenant"], row["submitted_at"], row["dispatched_at"]) for row in rows.values() if row["dispatched_at"]]
     )
@@ -274,6 +277,7 @@ async def figures(  # noqa: PLR0913, PLR0917 - what one run is counted from
         memory_growth_mb=growth_mb,
         estimate_error_median=round(statistics.median(errors), 3) if errors else None,
         estimates=len(errors),
+        estimate_ratios=tuple(quantile(ratios, share, digits=2) for share in (0.1, 0.5, 0.9)),
         jain=fairness,
         demanding=demanding,
         answers=dict(sorted(Counter(_kind_of(one) for one in answers).items())),
@@ -305,11 +309,11 @@ def jain(served: Sequence[tuple[str, datetime, datetime]], least: int = 5) -> tu
     return round(sum(counts) ** 2 / (len(counts) * sum(count**2 for count in counts)), 4), len(waits)
 
 
-def quantile(ordered: Sequence[float], share: float) -> float:
+def quantile(ordered: Sequence[float], share: float, digits: int = 1) -> float:
     """The smallest value that at least `share` of the ordered values do not exceed; 0 for none."""
     if not ordered:
         return 0.0
-    return round(ordered[max(0, -(-int(share * len(ordered) * 1000) // 1000) - 1)], 1)
+    return round(ordered[max(0, -(-int(share * len(ordered) * 1000) // 1000) - 1)], digits)
 
 
 def _kind_of(answer: Mapping[str, Any]) -> str:
@@ -336,7 +340,10 @@ def show(found: Figures) -> None:
     print(f"  accepted: {found.completed} completed, {found.lost} lost, {found.doubled} doubled; {found.outcomes}")
     print(f"  ms to answer: p50 {found.p50_ms}, p95 {found.p95_ms}, p99 {found.p99_ms}, max {found.max_ms}")
     print(f"  gateway memory +{found.memory_growth_mb} MB; load process late by {found.late_p99_ms} ms (p99)")
-    print(f"  estimate error, median: {found.estimate_error_median} (n = {found.estimates})")
+    print(
+        f"  estimate error, median: {found.estimate_error_median} (n = {found.estimates}); "
+        f"estimate by wait p10, p50, p90: {found.estimate_ratios}"
+    )
     print(f"  Jain index {found.jain} over {found.demanding} demanding tenants; drained after {found.drained_s} s")
     for kind, number in found.answers.items():
         print(f"    {number:6d}  {kind}")

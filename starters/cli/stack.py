@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from workers.embedded import EmbeddedStack
 
 QUEUES = ("reviews", "agents")
+FORCE_S = 25.0
+"""A worker that was told to stop has ended after this long; less than its supervisor waits before it kills it."""
 DEV_KEY = "dev"
 """Label of the key that `dev` makes."""
 
@@ -189,7 +192,7 @@ async def _worker(settings: "Settings", queues: tuple[str, ...], *, as_json: boo
     shown = {"temporal_address": endpoints.temporal_address, "queues": queues, "pid": os.getpid()}
     click.echo(json.dumps(shown) if as_json else f"Worker on {', '.join(queues)} of {endpoints.temporal_address}")
     sys.stdout.flush()
-    with stop_signals() as stop:
+    with stop_signals() as stop, ended_by_force(stop):
         await run_worker(settings, queues, stop)
 
 
@@ -222,6 +225,33 @@ def stop_signals() -> Iterator[asyncio.Event]:
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def ended_by_force(stop: asyncio.Event) -> Iterator[None]:
+    """End the process when its block has not ended `FORCE_S` after `stop` was set.
+
+    Temporal's client can wait for ever to say good-bye to a server that has gone; what the worker had begun is done
+    again by another, as after any crash. In a thread, which does not depend on an event loop that may hang as well.
+    """
+
+    def end() -> None:
+        click.echo("countersign: a server does not answer; the worker ends without saying good-bye", err=True)
+        os._exit(5)
+
+    timer = threading.Timer(FORCE_S, end)
+    timer.daemon = True
+
+    async def arm() -> None:
+        await stop.wait()
+        timer.start()
+
+    watching = asyncio.create_task(arm())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        timer.cancel()
 
 
 def _described(stack: "EmbeddedStack") -> dict[str, object]:

@@ -211,3 +211,25 @@ async def run_dev(home: Path) -> tuple[asyncio.subprocess.Process, dict[str, Any
     assert process.stdout is not None
     line = await asyncio.wait_for(process.stdout.readline(), 60)
     return process, json.loads(line)
+
+
+async def test_a_worker_without_its_servers_ends_when_it_is_told_to(homes: Path) -> None:
+    home = homes / "gone"
+    settings = Settings(home=home)
+    async with EmbeddedStack(home, settings) as alone:
+        worker = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).parent / "countersign"),
+            "worker",
+            env={**os.environ, "COUNTERSIGN_HOME": str(home)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert worker.stderr is not None
+        async for line in worker.stderr:
+            if b"worker is up" in line:
+                break
+        await alone.stop()
+    worker.send_signal(signal.SIGTERM)
+    _, complaints = await asyncio.wait_for(worker.communicate(), 120)
+    assert worker.returncode in (0, 5), complaints
+    assert b"Traceback" not in complaints.splitlines()[-1]
