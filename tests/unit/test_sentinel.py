@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from countersign.document.model import DocumentText, Page
 from countersign.review.payloads import Screening
+from countersign.sentinel.foreign import is_english
 from countersign.sentinel.screen import band, screen
 from countersign.sentinel.weights import silent
 from countersign.words import Channel, RiskBand
@@ -315,8 +316,15 @@ PIECES = st.lists(st.sampled_from([*CLAUSES, *LEGAL_ENGLISH, *TRICKS.values()]) 
 @given(PIECES, st.lists(st.sampled_from([*CLAUSES, *LEGAL_ENGLISH, *NEW]), min_size=1, max_size=4).map("\n\n".join))
 def test_more_paragraphs_never_lower_the_score(text: str, more: str) -> None:
     first = read(text)
-    for longer in (read(f"{text}\n\n{more}"), read(f"{more}\n\n{text}")):
-        assert 0 <= first.risk_score <= longer.risk_score <= 1
+    for longer in (f"{text}\n\n{more}", f"{more}\n\n{text}"):
+        if is_english(longer) or not is_english(text):
+            assert 0 <= first.risk_score <= read(longer).risk_score <= 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(PIECES)
+def test_a_score_is_explained_by_places(text: str) -> None:
+    first = read(text)
     assert first == read(text)
     assert first.risk_score >= screen("", document(text), weights=silent()).risk_score
     for signal in first.signals:
