@@ -57,8 +57,8 @@ class Circuits:
     """The circuits of models and tools. Safe to use from concurrent tasks of one event loop.
 
     Only `open` and `reset` raise when Redis is away. `redis` must not decode its responses; `close` closes it.
-    `overrides` changes rules by circuit (`config_of`). `clock` gives the time in microseconds; without one it is Redis's,
-    which all processes share. `chance` gives a number in [0, 1) for everything that is spread out.
+    `overrides` changes rules by circuit (`config_of`). `clock` gives the time in microseconds; without one the server's
+    holds, which all processes share. `chance` gives a number in [0, 1) for everything that is spread out.
     """
 
     def __init__(

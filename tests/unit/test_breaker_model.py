@@ -472,7 +472,7 @@ class Interleaved(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.config = Config(
-            window_s=12, buckets=4, min_calls=3, slow_s=2, slow_rate=0.75, open_s=4, open_cap_s=20, probes=2,
+            window_s=12, buckets=4, min_calls=2, slow_s=2, slow_rate=0.75, open_s=2, open_cap_s=10, probes=2,
             closes_after=3, stall_s=9, limit_max=5, retry_cap_s=30,
         )  # fmt: skip
         self.rules = Rules.of(self.config)
@@ -531,7 +531,9 @@ class Interleaved(RuleBasedStateMachine):
     @precondition(lambda self: self._alive())
     @rule(data=st.data(), kind=st.sampled_from(Kind), taken=st.sampled_from([1, 3]), retry=st.sampled_from([0, 0, 7]))
     def done(self, data: st.DataObject, kind: Kind, taken: int, retry: int) -> None:
-        token = data.draw(st.sampled_from(self._alive()))
+        self._end(data.draw(st.sampled_from(self._alive())), kind, taken, retry)
+
+    def _end(self, token: str, kind: Kind, taken: int, retry: int) -> None:
         self._stall()
         epoch = self.circuit.epoch
         counted = self.circuit.done(self.wall, 0.5, self.rules, token, kind, taken * SECOND, retry * SECOND)
@@ -542,6 +544,17 @@ class Interleaved(RuleBasedStateMachine):
             if call.epoch == epoch and kind in {Kind.SUCCESS, Kind.FAILURE}:
                 self.events.append((self.time, kind is Kind.FAILURE, kind is Kind.SUCCESS and taken > 2))
         self._after()
+
+    @precondition(lambda self: self.circuit.state is State.OPEN and self.circuit.until > self.time)
+    @rule(chance=CHANCE)
+    def wait_for_a_probe(self, chance: float) -> None:
+        self.pass_time((max(self.circuit.until, self.circuit.retry_at) - self.time) / SECOND)
+        self.admit(chance)
+
+    @precondition(lambda self: self._alive())
+    @rule(kind=st.sampled_from([Kind.FAILURE, Kind.FAILURE, Kind.SUCCESS]))
+    def the_last_call_ends(self, kind: Kind) -> None:
+        self._end(self._alive()[-1], kind, 1, 0)
 
     @precondition(lambda self: self._alive())
     @rule(data=st.data())
