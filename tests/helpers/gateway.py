@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from countersign.access.principal import Principal
 from countersign.admission.entry import DoorStanding, Entry, Place
 from countersign.admission.intake import Accepted, Turn
+from countersign.breaker.words import Standing as CircuitStanding
 from countersign.document.model import DocumentText, Page
 from countersign.errors import CountersignError, InvalidRequest, NotFound, ServiceUnavailable, Unauthenticated
 from countersign.review.payloads import (
@@ -181,6 +182,9 @@ class World:
         self.refusal: CountersignError | None = None
         """What a workflow answers an update."""
         self.looked = 0
+        self.circuits: tuple[CircuitStanding, ...] = ()
+        self.alone = False
+        """This process keeps circuits of its own."""
         self.projected = ReviewStatus(
             review_id="r-1",
             workflow_id="review-acme-r-1",
@@ -206,6 +210,7 @@ class World:
             documents=SimpleNamespace(get=self._get, get_text=self._get_text),
             trail=SimpleNamespace(rows=self._trail),
             door=SimpleNamespace(degraded=False, standing=self._standing),
+            circuits=SimpleNamespace(degraded=self.alone, standing=self._circuits),
             pseudonyms=PSEUDONYMS,
         )
 
@@ -236,6 +241,9 @@ class World:
         if found is None:
             raise Unauthenticated("credentials: none, or none that are valid")
         return found
+
+    async def _circuits(self) -> tuple[CircuitStanding, ...]:
+        return self.circuits
 
     async def _row(self, review_id: str, tenant: str) -> ReviewRow:
         self.looked += 1

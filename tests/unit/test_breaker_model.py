@@ -231,6 +231,16 @@ def test_a_probe_that_stalled_long_ago_opened_it_long_ago(world: World) -> None:
     assert world.admit()[1].probe  # its open time after the stall is over too
 
 
+def test_a_probe_that_another_one_left_behind_counts_as_one_still(world: World) -> None:
+    half_open(world)
+    world.taken()
+    world.done(world.taken(), Kind.FAILURE)
+    assert world.circuit.state is State.OPEN
+    world.now = world.circuit.until
+    assert world.admit()[1].probe
+    assert world.admit()[1].refused == "open"
+
+
 def test_a_call_let_through_before_says_nothing_of_what_is_now(world: World) -> None:
     before = [world.taken() for _ in range(3)]
     half_open(world)
@@ -550,6 +560,14 @@ class Interleaved(RuleBasedStateMachine):
     def wait_for_a_probe(self, chance: float) -> None:
         self.pass_time((max(self.circuit.until, self.circuit.retry_at) - self.time) / SECOND)
         self.admit(chance)
+
+    @precondition(lambda self: self.circuit.state is State.OPEN and self.circuit.until > self.time)
+    @rule(chance=CHANCE)
+    def relapse(self, chance: float) -> None:
+        self.wait_for_a_probe(chance)
+        self.admit(chance)
+        if self._alive():
+            self.the_last_call_ends(Kind.FAILURE)
 
     @precondition(lambda self: self._alive())
     @rule(kind=st.sampled_from([Kind.FAILURE, Kind.FAILURE, Kind.SUCCESS]))
