@@ -134,6 +134,17 @@ class FakeIntake:
         return taken
 
 
+@dataclass
+class FakeCircuits:
+    """Where circuits stand, as a test says."""
+
+    rows: tuple[CircuitStanding, ...] = ()
+    degraded: bool = False
+
+    async def standing(self) -> tuple[CircuitStanding, ...]:
+        return self.rows
+
+
 def row(review_id: str = "r-1", **changes: Any) -> ReviewRow:
     return ReviewRow(
         tenant="acme",
@@ -182,9 +193,7 @@ class World:
         self.refusal: CountersignError | None = None
         """What a workflow answers an update."""
         self.looked = 0
-        self.circuits: tuple[CircuitStanding, ...] = ()
-        self.alone = False
-        """This process keeps circuits of its own."""
+        self.circuits = FakeCircuits()
         self.projected = ReviewStatus(
             review_id="r-1",
             workflow_id="review-acme-r-1",
@@ -210,7 +219,7 @@ class World:
             documents=SimpleNamespace(get=self._get, get_text=self._get_text),
             trail=SimpleNamespace(rows=self._trail),
             door=SimpleNamespace(degraded=False, standing=self._standing),
-            circuits=SimpleNamespace(degraded=self.alone, standing=self._circuits),
+            circuits=self.circuits,
             pseudonyms=PSEUDONYMS,
         )
 
@@ -241,9 +250,6 @@ class World:
         if found is None:
             raise Unauthenticated("credentials: none, or none that are valid")
         return found
-
-    async def _circuits(self) -> tuple[CircuitStanding, ...]:
-        return self.circuits
 
     async def _row(self, review_id: str, tenant: str) -> ReviewRow:
         self.looked += 1

@@ -304,7 +304,7 @@ async def test_metrics_say_where_every_circuit_stands(world: World) -> None:
         circuit.admit(1, 0.0, rules, f"t{number}")
         circuit.done(1, 0.0, rules, f"t{number}", Kind.FAILURE, 1, 0)
     circuit.admit(1, 0.0, rules, "refused")
-    world.circuits = (standing_of("model:lab:m", fields_of(circuit), rules, 100.0),)
+    world.circuits.rows = (standing_of("model:lab:m", fields_of(circuit), rules, 100.0),)
     text = (await get(world, "/metrics", "ops")).text
     for line in (
         'state{circuit="model:lab:m",state="open"} 1.0',
@@ -317,8 +317,8 @@ async def test_metrics_say_where_every_circuit_stands(world: World) -> None:
     ):
         assert f"countersign_circuit_{line}" in text
     assert "countersign_circuits_degraded 0.0" in text
-    world.alone = True
-    world.circuits = ()
+    world.circuits.degraded = True
+    world.circuits.rows = ()
     text = (await get(world, "/metrics", "ops")).text
     assert "countersign_circuits_degraded 1.0" in text
     assert "model:lab:m" not in text
