@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from countersign.breaker.config import SECOND, Overrides, Rules, check_name, config_of
-from countersign.breaker.model import Admission, Circuit
+from countersign.breaker.model import RESET, Admission, Circuit
 from countersign.breaker.standing import fields_of, standing_of
 from countersign.breaker.words import Kind, Permit, Result, Standing, State, Transition
 from countersign.errors import CircuitOpen, InvalidRequest, ServiceUnavailable, Throttled
@@ -243,9 +243,12 @@ class Circuits:
         refused, probe, wait, held, held_for = answer
         loop = asyncio.get_running_loop()
         if held:
+            if name not in self._held:
+                _log.warning("circuit %s: a person opened it", name)
             self._held[name] = loop.time() + int(held_for) / SECOND if int(held_for) else inf
         else:
-            self._held.pop(name, None)
+            if self._held.pop(name, None) is not None:
+                _log.warning("circuit %s: is not held open by a person any more", name)
             if name in self._alone and self._alone[name].held:
                 del self._alone[name]
         return Admission(refused=refused.decode(), probe=bool(probe), wait=int(wait))
@@ -339,5 +342,7 @@ def _pairs(flat: Sequence[bytes]) -> dict[str, str]:
 
 def _tell(name: str, transitions: Sequence[Transition]) -> None:
     for change in transitions:
-        level = logging.WARNING if change.after is State.OPEN else logging.INFO
+        # What a person does is said wherever it is done, which is a command line that prints warnings alone.
+        loud = change.after is State.OPEN or change.why == RESET
+        level = logging.WARNING if loud else logging.INFO
         _log.log(level, "circuit %s: %s -> %s (%s)", name, change.before, change.after, change.why)

@@ -20,6 +20,7 @@ PACE_MEMORY = 1 / 8
 LONGEST_TURN = 30 * SECOND
 SHORTEST_TURN = SECOND
 """Within these a caller that found all places taken is told to ask again after about one mean call."""
+RESET = "reset by hand"
 HELD = 60 * SECOND
 """A circuit held open by hand may be reset at any time, so it is worth asking again after this."""
 
@@ -190,7 +191,7 @@ class Circuit:
     def reset(self, wall: int, chance: float, rules: Rules, by: str, why: str) -> None:
         """By hand: closed, and nothing of what was learned holds. Calls in flight stay in flight."""
         now = self._look(wall, chance, rules)
-        self._turn(now, State.CLOSED, "reset by hand")
+        self._turn(now, State.CLOSED, RESET)
         self.level = self.retry_at = 0
         self.mean = 0.0
         self.limit = rules.limit_max
