@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from countersign.admission.door import PREFIX, SCRIPT, STATE, Door, connect
+from countersign.admission.door import PREFIX, SCRIPT, STATE, Door
 from countersign.admission.entry import Ask, Place
 from countersign.admission.limits import LimitBook, Limits
 from countersign.admission.model import Bounds
+from countersign.store.script import connect
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

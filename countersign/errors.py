@@ -115,6 +115,26 @@ class Overloaded(CountersignError):
         self.entry = entry
 
 
+class CircuitOpen(CountersignError):
+    """The model or tool of the circuit that the message names fails; after `retry_after_s` a probe may be had."""
+
+    type = "CircuitOpen"
+
+    def __init__(self, message: str, *, remedy: str = "", retry_after_s: float = 0.0) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class Throttled(CountersignError):
+    """The circuit that the message names lets no more calls through at once; ask again after `retry_after_s`."""
+
+    type = "Throttled"
+
+    def __init__(self, message: str, *, remedy: str = "", retry_after_s: float = 0.0) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
 class Unauthenticated(CountersignError):
     """No credentials, or none that are valid. Never says which part is wrong."""
 

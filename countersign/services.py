@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from countersign.access.authenticator import Authenticator
 from countersign.access.keys import KeyBook
-from countersign.admission.door import Door, connect
+from countersign.admission.door import Door
 from countersign.admission.intake import Intake
 from countersign.admission.limits import LimitBook
+from countersign.breaker.circuits import Circuits
 from countersign.document.sandbox import Sandbox
 from countersign.ledger.ledger import Ledger
 from countersign.memory.embedding import default_embedder
@@ -22,6 +23,7 @@ from countersign.store.database import Database
 from countersign.store.documents import DocumentStore
 from countersign.store.keys import load_key
 from countersign.store.reviews import ReviewStore
+from countersign.store.script import connect
 from countersign.store.vault import Vault
 from countersign.store.waiting import WaitingStore
 from countersign.trail.pseudonym import Pseudonyms
@@ -58,6 +60,7 @@ class Services:
     keys: KeyBook
     limits: LimitBook
     door: Door
+    circuits: Circuits
     waiting: WaitingStore
     sandbox: Sandbox
 
@@ -100,6 +103,7 @@ class Services:
         keys = KeyBook(db, vault, pseudonyms)
         limits = LimitBook(db)
         door = Door(connect(servers.redis_url), limits)
+        circuits = Circuits(connect(servers.redis_url), settings.circuits)
         sandbox = Sandbox(settings.read_memory_mb, settings.read_seconds)
         try:
             yield cls(
@@ -117,6 +121,7 @@ class Services:
                 keys=keys,
                 limits=limits,
                 door=door,
+                circuits=circuits,
                 waiting=WaitingStore(db, vault),
                 sandbox=sandbox,
             )
@@ -124,6 +129,7 @@ class Services:
             sandbox.close()
             await redis.aclose()
             await door.close()
+            await circuits.close()
             await keys.close()
             await limits.close()
             await db.close()

@@ -4,8 +4,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from countersign.breaker.config import check_overrides
+from countersign.errors import InvalidRequest
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout, where playbooks, examples and shared data are found by default."""
@@ -50,6 +53,9 @@ class Settings(BaseSettings):
     """More lets a cold worker wedge under load (TMPRL1101); see the traps in the docs."""
     max_cached_workflows: int = Field(default=1000, ge=0)
     agent_slots: int = Field(default=8, ge=1)
+    circuits: dict[str, dict[str, float]] = {}
+    """Rules of circuits that differ from the defaults (`countersign/breaker/config.py`), by name or its beginning:
+    {"model": {"open_s": 5}, "model:anthropic": {"limit_max": 16}, "tool:search": {"stall_s": 20}}."""
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8480, ge=0, le=65_535)
@@ -66,6 +72,15 @@ class Settings(BaseSettings):
     """Memory of the process that parses one document."""
     read_seconds: float = Field(default=60, gt=0)
     """Time to parse one document."""
+
+    @field_validator("circuits")
+    @classmethod
+    def _are_rules(cls, circuits: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        try:
+            check_overrides(circuits)
+        except InvalidRequest as error:
+            raise ValueError(error.message) from None
+        return circuits
 
     @cached_property
     def state(self) -> Path:

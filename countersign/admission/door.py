@@ -6,24 +6,20 @@ neither open nor shut, and says so. What Redis lost is there again by itself: le
 together.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from redis.exceptions import RedisError, ResponseError
+from typing import TYPE_CHECKING, Any
 
 from countersign.admission.entry import Ask, DoorStanding, Entry, Place, Refused
 from countersign.admission.limits import LimitBook
 from countersign.admission.model import FRESH, SECOND, Bounds, DoorModel, review_of
+from countersign.store.script import SharedScript
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-
-T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -33,28 +29,8 @@ STATE = tuple(
     f"{PREFIX}:{name}" for name in ("room", "waiting", "flight", "flying", "since", "weights", "held", "pace", "came")
 )
 """The keys that every question is given; the script says what they hold."""
-ANSWER_S = 0.25
-"""So long Redis may be silent, connecting included. It answers in well under a millisecond when it is there."""
-ROUNDS = 4
-"""A question is given this many times as long while others are answered: then this process is busy, not Redis."""
-PROBE_S = 1.0
-"""How long nobody asks Redis after it failed to answer; then one question tries."""
-TURNS = 3
-"""Turns of the event loop in which an answer that has arrived reaches who asked."""
-CONNECTIONS = 8
-"""Questions that one process has out at once. More would not be answered sooner, and connecting costs time."""
 FORGET = 60 * SECOND
 """How often this process's own door is cleared of what has no effect any more, in microseconds."""
-
-
-def connect(url: str) -> "Redis":
-    """A client as the door needs it: it gives up a hung server at once, and a restarted one gets one new connection."""
-    from redis.asyncio import Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-
-    # No time-out of its own: the door has one for all that a question takes.
-    return Redis.from_url(url, socket_timeout=None, socket_connect_timeout=None, retry=Retry(NoBackoff(), 1))
 
 
 class Door:
@@ -65,26 +41,27 @@ class Door:
     """
 
     def __init__(self, redis: "Redis", limits: LimitBook, clock: Callable[[], int] | None = None) -> None:
-        self._redis = redis
-        self._script = redis.register_script(SCRIPT.read_text(encoding="utf-8"))
+        self._script = SharedScript(
+            redis,
+            SCRIPT,
+            _log,
+            away="admission goes on in this process, at a part of the limits",
+            back="admission is shared again, at the full limits",
+        )
         self._limits = limits
         self._clock = clock
-        self._slots = asyncio.Semaphore(CONNECTIONS)
         self._local = DoorModel()
         self._forget_at = 0
         self._told_at = 0
-        self._away = False
-        self._probe_at = 0.0
-        self._heard_at = 0.0
 
     @property
     def degraded(self) -> bool:
         """Whether this process answers by itself, because Redis did not."""
-        return self._away
+        return self._script.away
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose()
+        await self._script.close()
 
     async def enter(self, ask: Ask) -> Entry:
         """Ask for a place; a refusal is an answer. What was let in before is let in again, free of charge.
@@ -198,58 +175,7 @@ class Door:
 
     async def _run(self, question: str, keys: tuple[str, ...], args: Sequence[str | int]) -> Any:
         """The script's answer as a list ([] where it has none); None while Redis is away."""
-        loop = asyncio.get_running_loop()
-        probing = self._away
-        if probing:
-            if loop.time() < self._probe_at:
-                return None
-            self._probe_at = loop.time() + PROBE_S
-        async with self._slots:
-            if self._away and not probing:  # while this one stood in line, another waited in vain
-                return None
-            now = "" if self._clock is None else self._clock()
-            try:
-                reply = await self._in_time(self._script(keys=keys, args=(question, now, *args)))
-            except (RedisError, OSError, TimeoutError) as error:
-                self._lost(error)
-                return None
-        self._found(loop.time())
-        return reply if isinstance(reply, list) else [] if reply is None else [reply]
-
-    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, or `TimeoutError`. What arrived while this process was too busy to look is in time."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.create_task(work)
-        try:
-            for _ in range(ROUNDS):
-                asked = loop.time()
-                await asyncio.wait((task,), timeout=ANSWER_S)
-                for _ in range(TURNS):
-                    if task.done():
-                        return task.result()
-                    await asyncio.sleep(0)
-                if self._heard_at < asked:
-                    break
-            raise TimeoutError
-        finally:
-            if not task.done():
-                task.cancel()
-                # No longer than for an answer: closing a connection to a hung server may hang as well (seen once).
-                await asyncio.wait((task,), timeout=ANSWER_S)
-
-    def _lost(self, error: Exception) -> None:
-        self._probe_at = asyncio.get_running_loop().time() + PROBE_S
-        if not self._away:
-            self._away = True
-            # What a server answers quotes no argument; what a connection says may quote its URL.
-            what = f"{type(error).__name__}: {error}" if isinstance(error, ResponseError) else type(error).__name__
-            _log.warning("Redis does not answer (%s): admission goes on in this process, at a part of the limits", what)
-
-    def _found(self, at: float) -> None:
-        self._heard_at = at
-        if self._away:
-            self._away = False
-            _log.warning("Redis answers again: admission is shared again, at the full limits")
+        return await self._script.run(keys, (question, "" if self._clock is None else self._clock(), *args))
 
 
 def _entry(reply: Sequence[Any], bounds: Bounds) -> Entry:

@@ -78,7 +78,7 @@ class CommandError(click.ClickException):
         show_error(self.error, as_json=self.as_json)
 
 
-class Command(click.Command):
+class _SpeaksJson(click.Command):
     """A command whose errors follow its `--json`, wrong usage included."""
 
     def make_context(
@@ -100,10 +100,18 @@ class Command(click.Command):
             raise CommandError(error, as_json=bool(ctx.params.get("as_json"))) from error
 
 
+class Command(_SpeaksJson):
+    """A command."""
+
+
 class Group(click.Group):
     """A command with subcommands (`knowledge add`)."""
 
     command_class = Command
+
+
+class ShowingGroup(_SpeaksJson, Group):
+    """A command that shows something by itself, and has subcommands too (`circuits`, `circuits open`)."""
 
 
 def json_option(command: F) -> F:
@@ -132,16 +140,21 @@ def first_problem(error: "ValidationError") -> str:
 def load_settings() -> "Settings":
     """The settings of the environment. Raises InvalidRequest that names the variable, not its value."""
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from countersign.settings import Settings
 
+    remedy = "Set it right, or unset it for the default"
     try:
         return Settings()
     except ValidationError as error:
         field, _, what = first_problem(error).partition(": ")
-        raise InvalidRequest(
-            f"COUNTERSIGN_{field.upper()}: {what}", remedy="Set it right, or unset it for the default"
-        ) from None
+        name, _, inside = field.partition(".")
+        within = f"{inside}: " if inside else ""
+        raise InvalidRequest(f"COUNTERSIGN_{name.upper()}: {within}{what}", remedy=remedy) from None
+    except SettingsError:
+        # Nothing but the circuits is written as JSON.
+        raise InvalidRequest("COUNTERSIGN_CIRCUITS: is no JSON object of JSON objects", remedy=remedy) from None
 
 
 def _only_our_words() -> None:

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "autonomy": ("autonomy", "Show or grant what a cell may do without a person."),
     "keys": ("keys", "Create, list, rotate and revoke API keys."),
     "limits": ("limits", "Show or change what may come in."),
+    "circuits": ("circuits", "Show which model or tool may be called now; open or reset one by hand."),
 }
 
 EXIT_CODES = {
@@ -50,6 +51,8 @@ EXIT_CODES = {
     "ReviewBlocked": 7,
     "RateLimited": 8,
     "Overloaded": 8,
+    "CircuitOpen": 8,
+    "Throttled": 8,
 }
 """Exit code by error type; 0 is success and 1 anything unexpected."""
 

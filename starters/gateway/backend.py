@@ -128,10 +128,9 @@ class Backend:
     @property
     def degraded(self) -> tuple[str, ...]:
         """What is away though reviews are still taken in."""
-        door_alone = self._services is not None and self._services.door.degraded
-        return tuple(
-            server for server in ("redis", "temporal") if not self.up[server] or (server == "redis" and door_alone)
-        )
+        services = self._services
+        alone = services is not None and (services.door.degraded or services.circuits.degraded)
+        return tuple(server for server in ("redis", "temporal") if not self.up[server] or (server == "redis" and alone))
 
     # --- people ---
 

@@ -54,4 +54,5 @@ async def metrics(request: Request, who: Annotated[Principal, caller(Action.READ
             gauge.labels(services.pseudonyms.of("tenant", tenant)).set(count)
     kept.rate.set(standing.rate)
     kept.degraded.set(standing.degraded)
+    kept.circuits.show(await services.circuits.standing(), degraded=services.circuits.degraded)
     return Response(kept.exposition(), media_type=CONTENT_TYPE)

@@ -27,7 +27,7 @@ class Servers:
 def patient_door() -> Iterator[None]:
     """The door waits for Redis for as long as a busy machine may need: a slow answer is not what is tested."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("countersign.admission.door.ANSWER_S", 10.0)
+        patch.setattr("countersign.store.script.ANSWER_S", 10.0)
         yield
 
 

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from countersign.access.principal import Principal
 from countersign.admission.entry import DoorStanding, Entry, Place
 from countersign.admission.intake import Accepted, Turn
+from countersign.breaker.words import Standing as CircuitStanding
 from countersign.document.model import DocumentText, Page
 from countersign.errors import CountersignError, InvalidRequest, NotFound, ServiceUnavailable, Unauthenticated
 from countersign.review.payloads import (
@@ -133,6 +134,17 @@ class FakeIntake:
         return taken
 
 
+@dataclass
+class FakeCircuits:
+    """Where circuits stand, as a test says."""
+
+    rows: tuple[CircuitStanding, ...] = ()
+    degraded: bool = False
+
+    async def standing(self) -> tuple[CircuitStanding, ...]:
+        return self.rows
+
+
 def row(review_id: str = "r-1", **changes: Any) -> ReviewRow:
     return ReviewRow(
         tenant="acme",
@@ -181,6 +193,7 @@ class World:
         self.refusal: CountersignError | None = None
         """What a workflow answers an update."""
         self.looked = 0
+        self.circuits = FakeCircuits()
         self.projected = ReviewStatus(
             review_id="r-1",
             workflow_id="review-acme-r-1",
@@ -206,6 +219,7 @@ class World:
             documents=SimpleNamespace(get=self._get, get_text=self._get_text),
             trail=SimpleNamespace(rows=self._trail),
             door=SimpleNamespace(degraded=False, standing=self._standing),
+            circuits=self.circuits,
             pseudonyms=PSEUDONYMS,
         )
 

@@ -10,6 +10,10 @@ import pytest
 from helpers.gateway import ANA, AT, BOB, MARK, PSEUDONYMS, TEXT, World, entry, row
 
 from countersign.admission.intake import Turn
+from countersign.breaker.config import Config, Rules
+from countersign.breaker.model import Circuit
+from countersign.breaker.standing import fields_of, standing_of
+from countersign.breaker.words import Kind
 from countersign.errors import CountersignError, DecisionRefused, NotFound, RateLimited, ServiceUnavailable
 from countersign.review.capability import blocked
 from countersign.review.payloads import Screening, Signal
@@ -292,6 +296,33 @@ async def test_metrics_count_by_pattern_and_pseudonym(world: World) -> None:
     assert f'countersign_waiting_reviews{{tenant="{pseudonym}"}} 5.0' in text
     assert MARK not in text
     assert "acme" not in text
+
+
+async def test_metrics_say_where_every_circuit_stands(world: World) -> None:
+    rules, circuit = Rules.of(Config(min_calls=2)), Circuit.new(1)
+    for number in range(2):
+        circuit.admit(1, 0.0, rules, f"t{number}")
+        circuit.done(1, 0.0, rules, f"t{number}", Kind.FAILURE, 1, 0)
+    circuit.admit(1, 0.0, rules, "refused")
+    world.circuits.rows = (standing_of("model:lab:m", fields_of(circuit), rules, 100.0),)
+    text = (await get(world, "/metrics", "ops")).text
+    for line in (
+        'state{circuit="model:lab:m",state="open"} 1.0',
+        'state{circuit="model:lab:m",state="closed"} 0.0',
+        'transitions_total{circuit="model:lab:m",to="open"} 1.0',
+        'calls_total{circuit="model:lab:m",result="failure"} 2.0',
+        'calls_total{circuit="model:lab:m",result="refused"} 1.0',
+        'limit{circuit="model:lab:m"} 64.0',
+        'in_flight{circuit="model:lab:m"} 0.0',
+    ):
+        assert f"countersign_circuit_{line}" in text
+    assert "countersign_circuits_degraded 0.0" in text
+    world.circuits.degraded = True
+    world.circuits.rows = ()
+    text = (await get(world, "/metrics", "ops")).text
+    assert "countersign_circuits_degraded 1.0" in text
+    assert "model:lab:m" not in text
+    assert (await get(world, "/readyz", None)).json() == {"status": "ready", "degraded": ["redis"]}
 
 
 async def test_the_openapi_document_names_every_endpoint_and_its_problems(world: World) -> None:

@@ -18,12 +18,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from countersign.admission import door as door_module
-from countersign.admission.door import PREFIX, Door, connect
+from countersign.admission.door import PREFIX, Door
 from countersign.admission.entry import Ask, DoorStanding, Entry, Place, Refused
 from countersign.admission.fair import expected_ahead, turn_in
 from countersign.admission.limits import LimitBook, Limits
 from countersign.admission.model import DAY, FRESH, HOUR, LEASE, SECOND, Bounds, DoorModel
+from countersign.store import script as script_module
+from countersign.store.script import connect
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -59,7 +60,7 @@ def opened(where: Path | str, book: Book, clock: Callable[[], int] | None = None
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis is there, however busy the machine is."""
-    monkeypatch.setattr(door_module, "ANSWER_S", 60.0)
+    monkeypatch.setattr(script_module, "ANSWER_S", 60.0)
 
 
 # --- the script is the model ---
@@ -531,21 +532,21 @@ async def test_a_hung_redis_holds_nobody_up(server: Server, door: Door, until_ba
 async def test_only_one_question_in_a_while_tries_a_redis_that_is_away(
     server: Server, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door_module, "PROBE_S", 3600.0)
+    monkeypatch.setattr(script_module, "PROBE_S", 3600.0)
     tries = 0
-    script = door._script
+    script = door._script._script
 
     async def counted(*given: object, **named: object) -> object:
         nonlocal tries
         tries += 1
         return await script(*given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(door, "_script", counted)
+    monkeypatch.setattr(door._script, "_script", counted)
     server.stop()
     for number in range(5):
         await _submit(door, number)
     assert tries == 1
-    door._probe_at = 0.0
+    door._script._probe_at = 0.0
     await asyncio.gather(*(door.enter(Ask("a", "p1:x", f"p{number}")) for number in range(20)))
     assert tries == 2
 
@@ -554,7 +555,7 @@ async def test_an_answer_that_came_while_this_process_was_busy_is_in_time(
     server: Server, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _submit(door, 1)
-    monkeypatch.setattr(door_module, "ANSWER_S", 0.1)
+    monkeypatch.setattr(script_module, "ANSWER_S", 0.1)
     write = asyncio.StreamWriter.writelines
 
     def busy_once_sent(writer: asyncio.StreamWriter, data: Iterable[bytes]) -> None:
