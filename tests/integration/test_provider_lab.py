@@ -1,4 +1,4 @@
-"""`countersign dev --provider-lab`: a whole review against a provider, priced, and entered as the provider billed it."""
+"""`countersign dev --provider-lab`: a whole review, priced, and entered as the provider billed it."""
 
 from collections.abc import Iterator
 
