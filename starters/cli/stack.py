@@ -33,18 +33,23 @@ DEV_KEY = "dev"
 @click.command("dev", cls=Command)
 @click.option("--no-worker", is_flag=True, help="No worker; run `countersign worker` yourself.")
 @click.option("--no-gateway", is_flag=True, help="No HTTP gateway; run `countersign gateway` yourself.")
+@click.option("--provider-lab", is_flag=True, help="A provider to test against, and the worker's models ask it.")
 @click.option("--ui-port", type=click.IntRange(1024, 65535), help="Port of the Temporal UI.  [default: a free one]")
 @json_option
-def dev_command(no_worker: bool, no_gateway: bool, ui_port: int | None, as_json: bool) -> None:
+def dev_command(no_worker: bool, no_gateway: bool, provider_lab: bool, ui_port: int | None, as_json: bool) -> None:
     """Run Temporal, PostgreSQL with pgvector, Valkey, a worker and the HTTP gateway here until Ctrl-C.
 
     State is kept in COUNTERSIGN_HOME. A server whose address is set (COUNTERSIGN_TEMPORAL_ADDRESS or _PROFILE,
     COUNTERSIGN_DATABASE_URL, COUNTERSIGN_REDIS_URL) is used as it is. Each start makes a key for the gateway, with all
     roles, and ends the last one's. With --json, one line is printed when all is up.
+
+    With --provider-lab a local server plays Anthropic and OpenAI: it answers as the offline model does, is billed and
+    priced as a provider, and misbehaves as the script says that is posted to it.
     """
     settings = load_settings()
     log_to_stderr()
-    asyncio.run(_dev(settings, Parts(worker=not no_worker, gateway=not no_gateway), ui_port=ui_port, as_json=as_json))
+    parts = Parts(worker=not no_worker, gateway=not no_gateway, lab=provider_lab)
+    asyncio.run(_dev(settings, parts, ui_port=ui_port, as_json=as_json))
 
 
 @click.command("worker", cls=Command)
@@ -121,6 +126,7 @@ class Parts:
 
     worker: bool
     gateway: bool
+    lab: bool
 
 
 async def _dev(settings: "Settings", parts: Parts, *, ui_port: int | None, as_json: bool) -> None:
@@ -141,16 +147,25 @@ async def _dev(settings: "Settings", parts: Parts, *, ui_port: int | None, as_js
 async def _bring_up(stack: "EmbeddedStack", parts: Parts, *, as_json: bool) -> None:
     from starters.cli.render import progress
 
+    settings = stack.settings
+    model = settings.model
+    if parts.lab:
+        from workers.embedded.lab import KEYS, lab_models, require_lab
+
+        require_lab()
+        os.environ.update(KEYS)  # a model is refused here without its provider's key
+        model = lab_models(model)
     if parts.worker:
         from countersign.agents.models import check_models
 
-        settings = stack.settings
-        check_models(settings.model, settings.playbooks, settings.sentinel_model)
+        check_models(model, settings.playbooks, settings.sentinel_model)
     if parts.gateway:
         require_gateway()
     key = None
     with progress("Starting the servers …", quiet=as_json):
         await stack.start()
+        if parts.lab:
+            await stack.run_lab()
         starts: list[Coroutine[Any, Any, object]] = [stack.run_worker()] if parts.worker else []
         if parts.gateway:
             key = await _dev_key(stack)
@@ -262,6 +277,7 @@ def _described(stack: "EmbeddedStack") -> dict[str, object]:
         "temporal_namespace": endpoints.temporal_namespace,
         "temporal_ui": endpoints.temporal_ui,
         **({"gateway": stack.gateway} if stack.gateway else {}),
+        **({"provider_lab": stack.lab} if stack.lab else {}),
         "database": _masked(endpoints.database_url),
         "redis": _masked(endpoints.redis_url),
         "home": str(stack.home),
@@ -279,7 +295,7 @@ def _show_panel(stack: "EmbeddedStack", key: str | None) -> None:
     from starters.cli.render import cell, show
 
     described = _described(stack)
-    names = ("temporal_address", "temporal_ui", "gateway", "database", "redis", "home", "logs")
+    names = ("temporal_address", "temporal_ui", "gateway", "provider_lab", "database", "redis", "home", "logs")
     grid = Table.grid(padding=(0, 2))
     for name in (name for name in names if name in described):
         grid.add_row(cell(name.replace("_", " "), "bold"), cell(described[name]))
@@ -287,9 +303,15 @@ def _show_panel(stack: "EmbeddedStack", key: str | None) -> None:
     chosen = "" if Path(".countersign").resolve() == stack.home else f"export COUNTERSIGN_HOME={stack.home}\n"
     curl = f'curl {stack.gateway}/v1/reviews -H "Authorization: Bearer $KEY" -F file=@examples/nda-clean.md'
     http = f"\nexport KEY={key}\n{curl}\n" if key else ""
+    lab = (
+        f"\nMake the provider fail twice with 529:\ncurl {stack.lab}/lab/script -d '"
+        f'[{{"do": "error", "status": 529, "times": 2}}]\'\ncurl {stack.lab}/lab/requests\n'
+        if stack.lab
+        else ""
+    )
     hints = Text(
         f"\nIn another terminal:\n{chosen}countersign submit examples/nda-clean.md --wait\ncountersign queue\n"
-        f"countersign doctor\ntemporal workflow list --address {stack.endpoints.temporal_address}\n{http}"
+        f"countersign doctor\ntemporal workflow list --address {stack.endpoints.temporal_address}\n{http}{lab}"
         "\nCtrl-C stops all."
     )
     show(Panel(Group(grid, hints), title="Countersign is up", title_align="left", expand=False))

@@ -16,7 +16,7 @@ import psutil
 
 from countersign.errors import InvalidRequest, ServiceUnavailable
 from countersign.settings import Settings
-from workers.embedded import servers
+from workers.embedded import lab, servers
 from workers.embedded.home import LOOPBACK, StackState, hold, is_free, write_private
 from workers.embedded.postgres import ABANDONED_SIGNAL, Postgres
 from workers.embedded.process import Child, Command, end_leftover
@@ -45,6 +45,8 @@ class EmbeddedStack:
         self.settings = settings
         self.gateway: str | None = None
         """URL of the gateway, while it runs."""
+        self.lab: str | None = None
+        """URL of the provider lab, while it runs."""
         self._ui_port = ui_port
         self._children: dict[str, Child] = {}
         self._state = StackState()
@@ -101,17 +103,41 @@ class EmbeddedStack:
         return self._endpoints
 
     async def run_worker(self) -> None:
-        """Run `countersign worker` as a further child of the stack, and keep it alive like the servers."""
+        """Run `countersign worker` as a further child of the stack, and keep it alive like the servers.
+
+        When the provider lab runs, it is who the worker's models ask.
+        """
+        asked = lab.worker_environment(self.lab, self.settings.model) if self.lab else {}
         command = Command(
             name="worker",
             argv=(sys.executable, "-c", _MAIN, "worker"),
             log=self.logs / "worker.log",
-            env={**os.environ, "COUNTERSIGN_HOME": str(self.home)},
+            env={**os.environ, "COUNTERSIGN_HOME": str(self.home), **asked},
             niceness=servers.BEHIND,
             stop_s=30,
         )
         self._children["worker"] = Child(command, self._remember)
         await self._children["worker"].start()
+
+    async def run_lab(self) -> str:
+        """Run the provider lab as a further child, kept alive like the servers, on a free port. Returns its URL.
+
+        Raises `ServiceUnavailable` when it is not installed. Started again, it has forgotten its script.
+        """
+        lab.require_lab()
+        port = self._state.port("lab", self.home)
+        url = f"http://{LOOPBACK}:{port}"
+        command = Command(
+            name="lab",
+            argv=(sys.executable, str(lab.FOLDER), "--port", str(port)),
+            log=self.logs / "lab.log",
+            env={**os.environ, "COUNTERSIGN_HOME": str(self.home)},
+            ready=lambda: self._listens("lab", port, f"{url}/lab"),
+        )
+        self._children["lab"] = Child(command, self._remember)
+        await self._children["lab"].start()
+        self.lab = url
+        return url
 
     async def run_gateway(self) -> str:
         """Run `countersign gateway` as a further child, kept alive like the servers. Returns its URL.
@@ -133,23 +159,23 @@ class EmbeddedStack:
         return self.gateway
 
     def _gateway_command(self, port: int) -> Command:
-        async def ready() -> None:
-            # The port may be another program's, which was quicker to take it and answers as well.
-            pid = self.pids.get("gateway")
-            listening = psutil.Process(pid).net_connections("inet") if pid is not None else ()
-            if not any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in listening):
-                raise ServiceUnavailable(f"The gateway does not listen on port {port} yet")
-            await asyncio.to_thread(_get, f"{self._gateway_url(port)}/healthz")
-
         arguments = ("gateway", "--host", self.settings.gateway_host, "--port", str(port))
         return Command(
             name="gateway",
             argv=(sys.executable, "-c", _MAIN, *arguments),
             log=self.logs / "gateway.log",
             env={**os.environ, "COUNTERSIGN_HOME": str(self.home)},
-            ready=ready,
+            ready=lambda: self._listens("gateway", port, f"{self._gateway_url(port)}/healthz"),
             stop_s=30,
         )
+
+    async def _listens(self, name: str, port: int, url: str) -> None:
+        """Raises unless the child answers: the port may be another program's, which was quicker and answers as well."""
+        pid = self.pids.get(name)
+        listening = psutil.Process(pid).net_connections("inet") if pid is not None else ()
+        if not any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in listening):
+            raise ServiceUnavailable(f"The {name} does not listen on port {port} yet")
+        await asyncio.to_thread(_get, url)
 
     def _gateway_url(self, port: int) -> str:
         """Where this machine reaches it, whatever it listens on."""
@@ -164,12 +190,12 @@ class EmbeddedStack:
         return wanted
 
     async def stop(self) -> None:
-        """Stop in order: gateway, worker, Temporal, Valkey, PostgreSQL; each is killed when it takes too long."""
+        """Stop in order: gateway, worker, lab, Temporal, Valkey, PostgreSQL; each is killed when it takes too long."""
         if self._endpoints is not None:
             (self.home / ENDPOINTS_FILE).unlink(missing_ok=True)
             self._endpoints = None
-        self.gateway = None
-        for name in ("gateway", "worker", "temporal", "valkey", "postgres"):
+        self.gateway = self.lab = None
+        for name in ("gateway", "worker", "lab", "temporal", "valkey", "postgres"):
             if (child := self._children.pop(name, None)) is not None:
                 await child.stop()
         await self._held.aclose()
