@@ -72,6 +72,11 @@ class Team:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    @property
+    def services(self) -> Services:
+        """What the agents stand on."""
+        return self._services
+
     async def deps(
         self, admission: Admission, *, ask: str = "", intent: Intent | None = None, recall: Recall | None = None
     ) -> AgentDeps:

@@ -3,6 +3,7 @@
 from temporalio import activity
 
 from activities.agents import Team, heartbeat, model_errors
+from activities.toolkit import Toolkit
 from countersign.agents import team
 from countersign.review.payloads import SpecialistReport
 from countersign.review.steps import AnalyseInput
@@ -13,6 +14,7 @@ class Analyse:
 
     def __init__(self, agents: Team) -> None:
         self._agents = agents
+        self._tools = Toolkit(agents.services)
 
     @activity.defn
     async def analyse(self, given: AnalyseInput) -> SpecialistReport:
@@ -21,7 +23,9 @@ class Analyse:
         with model_errors():
             deps = await self._agents.deps(given.admission, ask=given.ask, intent=given.intent, recall=given.recall)
             model = self._agents.model(deps.playbook, specialist)
-            report = await team.analyse(deps, given.task, model, call_id=f"analyse:{specialist}", progress=heartbeat)
+            run = f"analyse:{specialist}"
+            guard = await self._tools.guard(given, deps, run)
+            report = await team.analyse(deps, given.task, model, call_id=run, progress=heartbeat, guard=guard)
             if report.metrics is not None:
                 await self._agents.record(given.admission, report.metrics)
         return report

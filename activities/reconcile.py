@@ -12,6 +12,7 @@ from countersign.agents.outputs import Synthesis
 from countersign.review.payloads import AgentMetrics, AnalysisResult, Finding
 from countersign.review.steps import ReconcileInput, ReconcileResult
 from countersign.review.verify import calibrated, verify_reports
+from countersign.tools.effects import grounded
 
 ATTEMPTS = 3
 """After so many failures of the model the conclusion is a plain count: a person looks at the findings anyway."""
@@ -30,6 +31,7 @@ class Reconcile:
             deps = await self._agents.deps(given.admission, ask=given.ask, intent=given.intent, recall=given.recall)
         suggestions = {f.key: (f.preferred.text, f.fallback.text) for f in deps.playbook.families}
         verified = await asyncio.to_thread(verify_reports, given.reports, deps.document, suggestions)
+        effects, ungrounded = await asyncio.to_thread(grounded, given.reports, deps.document)
         degraded = tuple(f"{report.specialist}: {reason}" for report in given.reports for reason in report.degraded)
         synthesis: Synthesis | None = None
         metrics: AgentMetrics | None = None
@@ -60,7 +62,8 @@ class Reconcile:
             requires_human_review=synthesis is None
             or synthesis.requires_human_review
             or confidence < given.admission.signing.confidence,
-            dropped=verified.dropped,
+            dropped=verified.dropped + ungrounded,
+            effects=effects,
             degraded=(*given.degraded, *degraded),
         )
         return ReconcileResult(analysis=analysis, metrics=metrics)

@@ -19,11 +19,14 @@ from countersign.memory.knowledge import KnowledgeMemory
 from countersign.memory.profile import ProfileMemory
 from countersign.memory.session import SessionMemory
 from countersign.settings import Settings
+from countersign.store.counterparties import CounterpartyBook
 from countersign.store.database import Database
 from countersign.store.documents import DocumentStore
+from countersign.store.effects import EffectStore
 from countersign.store.keys import load_key
 from countersign.store.reviews import ReviewStore
 from countersign.store.script import connect
+from countersign.store.tool_rules import ToolRules
 from countersign.store.vault import Vault
 from countersign.store.waiting import WaitingStore
 from countersign.trail.pseudonym import Pseudonyms
@@ -63,6 +66,9 @@ class Services:
     circuits: Circuits
     waiting: WaitingStore
     sandbox: Sandbox
+    tool_rules: ToolRules
+    counterparties: CounterpartyBook
+    effects: EffectStore
 
     @cached_property
     def intake(self) -> Intake:
@@ -102,6 +108,7 @@ class Services:
         )
         keys = KeyBook(db, vault, pseudonyms)
         limits = LimitBook(db)
+        tool_rules = ToolRules(db)
         door = Door(connect(servers.redis_url), limits)
         circuits = Circuits(connect(servers.redis_url), settings.circuits)
         sandbox = Sandbox(settings.read_memory_mb, settings.read_seconds)
@@ -124,6 +131,9 @@ class Services:
                 circuits=circuits,
                 waiting=WaitingStore(db, vault),
                 sandbox=sandbox,
+                tool_rules=tool_rules,
+                counterparties=CounterpartyBook(db, vault, pseudonyms),
+                effects=EffectStore(db, vault, tool_rules),
             )
         finally:
             sandbox.close()

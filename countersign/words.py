@@ -19,6 +19,7 @@ class Stage(StrEnum):
     RECONCILE = "reconcile"
     GATE = "gate"
     SIGN = "sign"
+    ACT = "act"
     LEARN = "learn"
     SETTLE = "settle"
     DONE = "done"
@@ -120,3 +121,40 @@ class Role(StrEnum):
     AUDITOR = "auditor"
     OPERATOR = "operator"
     ADMIN = "admin"
+
+
+class Nature(StrEnum):
+    """All that a tool may say of itself: that it only reads, or that it changes something. The policy decides."""
+
+    READ_ONLY = "read_only"
+    EFFECT = "effect"
+
+
+class ToolVerdict(StrEnum):
+    """What the policy says of a tool, the freest first."""
+
+    ALLOW = "allow"
+    NEEDS_APPROVAL = "needs_approval"
+    DENY = "deny"
+
+    @property
+    def rank(self) -> int:
+        """0 (`allow`) to 2 (`deny`)."""
+        return list(ToolVerdict).index(self)
+
+
+class EffectState(StrEnum):
+    """Where a proposed effect stands."""
+
+    PENDING = "pending"
+    """Waits for an approval of its own."""
+    ALLOWED = "allowed"
+    """The policy asks for no approval: it happens when the review is signed."""
+    APPROVED = "approved"
+    DENIED = "denied"
+    """The policy in force does not let it happen."""
+    DECLINED = "declined"
+    """A person said no, or nobody said yes before the review ended."""
+    DONE = "done"
+    REFUSED = "refused"
+    """It was to happen, and something it was bound to had changed."""

@@ -10,6 +10,7 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.act import Act
 from activities.admit import Admit
 from activities.agents import Team
 from activities.analyse import Analyse
@@ -46,6 +47,8 @@ def light_activities(services: Services) -> list[Callable[..., Any]]:
         RecallMemory(services).recall,
         Audit(services).audit,
         Learn(services).learn,
+        Act(services).effect_terms,
+        Act(services).act,
         Settle(services).settle,
     ]
 

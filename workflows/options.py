@@ -72,6 +72,16 @@ AUDIT = ActivityConfig(
 )
 """The trail and the projection. Not a local activity: see `workflows.record.Record.write`."""
 
+ACT = ActivityConfig(
+    task_queue=REVIEWS_QUEUE,
+    # A few statements an effect, at most twenty effects.
+    start_to_close_timeout=timedelta(seconds=60),
+    # As long as an outage of the database may take. It is idempotent: an effect has its key, an approval one use.
+    schedule_to_close_timeout=timedelta(hours=24),
+    retry_policy=_STORE_RETRY,
+)
+"""Doing what people approved. Regular: its orders are in history before it runs, so a retry has the same."""
+
 RECALL = LocalActivityConfig(
     start_to_close_timeout=timedelta(seconds=10),
     # Memory is worth having, not worth waiting for: after this the review goes on without, one level of autonomy lower.

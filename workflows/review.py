@@ -20,6 +20,8 @@ with workflow.unsafe.imports_passed_through():
         Claim,
         ClaimReceipt,
         Decision,
+        EffectDecision,
+        EffectReceipt,
         Failure,
         Receipt,
         ReviewRequest,
@@ -31,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows import options
 from workflows import search_attributes as attributes
+from workflows.effects import Effects
 from workflows.record import Ended, Record, failure_of
 from workflows.stages import Analysed, Stages
 
@@ -53,6 +56,7 @@ class ReviewWorkflow:
         self._record = Record(
             ReviewStatus(review_id=workflow_id, workflow_id=workflow_id, tenant="", stage=Stage.SUBMIT)
         )
+        self._effects = Effects(self._record)
         try:
             self._request = parse(ReviewRequest, submission, "See the README for the fields of a request")
         except CountersignError as error:
@@ -80,6 +84,7 @@ class ReviewWorkflow:
             await self._settle(admission, ended.outcome, ended.failure)
         except BaseException as error:
             if is_cancelled_exception(error):
+                self._effects.abandon(Outcome.FAILED)
                 cancelled = Failure(type="Cancelled", message="the review was cancelled")
                 await self._settle(admission, Outcome.FAILED, cancelled)
             raise
@@ -104,7 +109,9 @@ class ReviewWorkflow:
         analysed = await Stages(self._record, admission, request).run()
         if analysed.routed.route is Route.RELEASE:
             return Outcome.RELEASED
+        await self._effects.open(admission, request.user, analysed.analysis, analysed.left)
         outcome = await self._sign(admission, analysed)
+        await self._effects.act(outcome, self._desk.analysis.key_findings if self._desk.analysis else ())
         await self._learn(admission, request, analysed, outcome)
         return outcome
 
@@ -227,6 +234,39 @@ class ReviewWorkflow:
         except DecisionRefused as error:
             raise _refusal(error) from None
 
+    @workflow.update
+    async def approve_effect(self, decision: EffectDecision) -> EffectReceipt:
+        """Approve one proposed effect, under the policy in force at this moment."""
+        return await self._decide_effect(decision, approve=True)
+
+    @approve_effect.validator
+    def _may_approve_effect(self, decision: EffectDecision) -> None:
+        self._check_effect(decision, approve=True)
+
+    @workflow.update
+    async def decline_effect(self, decision: EffectDecision) -> EffectReceipt:
+        """Decline one proposed effect, for good."""
+        return await self._decide_effect(decision, approve=False)
+
+    @decline_effect.validator
+    def _may_decline_effect(self, decision: EffectDecision) -> None:
+        self._check_effect(decision, approve=False)
+
+    @workflow.signal(name="approve_effect")
+    async def _approve_effect(self, given: Any = None) -> None:
+        """`{"item": "E1", "reviewer": "…", "digest": "…"}`"""
+        await self._effect_by_signal(given, approve=True)
+
+    @workflow.signal(name="decline_effect")
+    async def _decline_effect(self, given: Any = None) -> None:
+        """`{"item": "E1", "reviewer": "…"}`"""
+        await self._effect_by_signal(given, approve=False)
+
+    @workflow.signal
+    async def reconsider_effects(self) -> None:
+        """The policy over tools was changed: hear of it now, not only when somebody decides."""
+        await self._effects.reconsider()
+
     @workflow.signal(name="approve")
     def _approve(self, given: Any = None) -> None:
         """`{"reviewer": "…", "note": "…"}` from the plain `temporal` CLI."""
@@ -255,6 +295,24 @@ class ReviewWorkflow:
         except CountersignError as error:
             self._refuse(error, "answer", given)
 
+    def _check_effect(self, decision: EffectDecision, *, approve: bool) -> None:
+        try:
+            self._effects.check(decision, approve=approve)
+        except DecisionRefused as error:
+            raise _refusal(error) from None
+
+    async def _decide_effect(self, decision: EffectDecision, *, approve: bool) -> EffectReceipt:
+        try:
+            return await self._effects.decide(decision, approve=approve)
+        except DecisionRefused as error:
+            raise _refusal(error) from None
+
+    async def _effect_by_signal(self, given: object, *, approve: bool) -> None:
+        try:
+            await self._effects.by_signal(given, approve=approve)
+        except CountersignError as error:
+            self._refuse(error, "approve_effect" if approve else "decline_effect", given)
+
     def _by_signal(self, verdict: Verdict, given: object) -> None:
         """The same decision by signal, judged by the same rules; a refusal is written to the trail."""
         try:
@@ -267,6 +325,8 @@ class ReviewWorkflow:
         if self._desk.already_counted(decision):
             return
         self._desk.decide(decision, workflow.now())
+        if decision.verdict is Verdict.AMEND and self._desk.analysis is not None:
+            self._effects.corrected(self._desk.analysis.key_findings)
         event = "asked" if decision.verdict is Verdict.ASK else "decided"
         facts = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
         self._show_desk()

@@ -45,6 +45,7 @@ class Analysed:
     intent: Intent
     analysis: AnalysisResult
     routed: GateDecision
+    left: Capability
 
 
 class Stages:
@@ -71,7 +72,7 @@ class Stages:
         plan = await self._plan(intent, recall)
         reports = await self._analyse(intent, recall, plan)
         analysis = await self._reconcile(intent, recall, reports)
-        return Analysed(intent, analysis, self._gate(analysis, intent, recall))
+        return Analysed(intent, analysis, self._gate(analysis, intent, recall), self._left)
 
     def _options(self, profile: ActivityConfig, summary: str) -> ActivityConfig:
         return options.told(profile, summary, self._admission.tenant_hash, self._admission.weight)
@@ -220,7 +221,14 @@ class Stages:
             try:
                 return await workflow.execute_activity_method(
                     Analyse.analyse,
-                    AnalyseInput(admission=self._admission, intent=intent, recall=recall, task=task, ask=self._ask),
+                    AnalyseInput(
+                        admission=self._admission,
+                        intent=intent,
+                        recall=recall,
+                        task=task,
+                        ask=self._ask,
+                        left=self._left,
+                    ),
                     **self._options(options.AGENT, f"{task.specialist}: {len(task.families)} clause families"),
                 )
             except FailureError as error:
@@ -231,7 +239,10 @@ class Stages:
         reports = tuple(await asyncio.gather(*(one(task) for task in plan.tasks)))
         for report in reports:
             self._record.progress.spent(report.metrics)
-        self._record.done("analysed", findings={report.specialist: len(report.findings) for report in reports})
+        facts: dict[str, Any] = {"findings": {report.specialist: len(report.findings) for report in reports}}
+        if any(report.tools for report in reports):
+            facts["tools"] = _tools(reports)
+        self._record.done("analysed", **facts)
         return reports
 
     async def _reconcile(self, intent: Intent, recall: Recall, reports: tuple[SpecialistReport, ...]) -> AnalysisResult:
@@ -277,6 +288,15 @@ class Stages:
         workflow.upsert_search_attributes([attributes.AUTONOMY.value_set(routed.autonomy)])
         self._record.done("routed", route=routed.route, autonomy=routed.autonomy, reasons=list(routed.reasons))
         return routed
+
+
+def _tools(reports: tuple[SpecialistReport, ...]) -> dict[str, int]:
+    """How often each tool answered in which way, as the trail has it: `{"check_date ran": 3}`."""
+    counts: dict[str, int] = {}
+    for use in (use for report in reports for use in report.tools):
+        name = f"{use.tool} {use.verdict}"
+        counts[name] = counts.get(name, 0) + use.calls
+    return dict(sorted(counts.items()))
 
 
 def _facts(screening: Screening) -> dict[str, Any]:

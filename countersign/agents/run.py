@@ -7,11 +7,12 @@ chain `FallbackExceptionGroup`) pass through unchanged, for the caller to judge 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic_ai import Agent, ToolOutput
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import Model
+from pydantic_ai.toolsets import AbstractToolset
 from pydantic_ai.usage import RunUsage, UsageLimits
 
 from countersign.agents.models import REQUEST_SETTINGS
@@ -23,8 +24,12 @@ Progress = Callable[[], None]
 
 OUTPUT_RETRIES = 2
 """How often a model may correct an output; after that what can be mended is, and the rest fails the run."""
+TOOL_RETRIES = 3
+"""How often a model may name a tool that there is not; what it asks of one that there is, the guard answers."""
 LIMITS = UsageLimits(request_limit=2 + OUTPUT_RETRIES, total_tokens_limit=1_500_000)
 """Bounds one run: a request, its corrections and one to spare; a whole document fits the tokens that often."""
+TOOL_LIMITS = UsageLimits(request_limit=8 + OUTPUT_RETRIES, total_tokens_limit=3_000_000)
+"""The same for a run with tools: six more requests, each with the results of the calls before it."""
 
 _NODES_BEFORE_WORK = 2
 """The run's graph first names the prompt and the first request; each node after that means something has finished."""
@@ -40,9 +45,18 @@ def make_agent(name: str, deps: type[Deps], output: type[Output], tool: str, ins
         deps_type=deps,
         output_type=ToolOutput(output, name=tool),
         instructions=instructions,
-        retries={"output": OUTPUT_RETRIES},
+        retries={"output": OUTPUT_RETRIES, "tools": TOOL_RETRIES},
         model_settings=REQUEST_SETTINGS,
     )
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """What a run may use beside its output tool. `heard` is given the whole conversation when the run has ended."""
+
+    toolset: AbstractToolset[Any]  # of the agent's own deps
+    heard: Callable[[Sequence[ModelMessage]], None]
+    limits: UsageLimits = TOOL_LIMITS
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,7 @@ class Call:
     model: Model
     call_id: str
     progress: Progress | None = None
+    tools: Toolbox | None = None
 
 
 async def run(
@@ -59,7 +74,9 @@ async def run(
 ) -> tuple[Output, AgentMetrics, tuple[str, ...]]:
     """(output, metrics, names of the models that failed before another answered)."""
     started = time.perf_counter()
-    async with agent.iter(prompt, deps=deps, model=call.model, usage_limits=LIMITS) as running:
+    toolsets = [call.tools.toolset] if call.tools else []
+    limits = call.tools.limits if call.tools else LIMITS
+    async with agent.iter(prompt, deps=deps, model=call.model, usage_limits=limits, toolsets=toolsets) as running:
         nodes = 0
         async for _ in running:
             nodes += 1
@@ -69,6 +86,8 @@ async def run(
         raise RuntimeError(f"agent {agent.name} ended without a result")
     elapsed = round((time.perf_counter() - started) * 1000)
     messages = running.result.new_messages()
+    if call.tools is not None:
+        call.tools.heard(running.result.all_messages())
     metrics = _metrics(agent.name or "", call.call_id, messages, running.result.usage, elapsed)
     return running.result.output, metrics, _failed_models(messages)
 

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pydantic_ai import ModelRetry, RunContext
+from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import Model
 
 from countersign.agents import outputs, plans, prompts
 from countersign.agents.deps import AgentDeps
 from countersign.agents.outputs import SpecialistFindings, Synthesis
-from countersign.agents.run import Call, Progress, make_agent, run
+from countersign.agents.run import Call, Progress, Toolbox, make_agent, run
 from countersign.review.payloads import (
     AgentMetrics,
     DraftFinding,
@@ -24,6 +25,7 @@ from countersign.review.payloads import (
     SpecialistReport,
 )
 from countersign.review.verify import QuoteIndex
+from countersign.tools.guard import Guard, proposals_in, uses_in
 from countersign.words import Severity
 
 intent_agent = make_agent("intent", AgentDeps, Intent, outputs.INTENT_TOOL, prompts.INTENT_INSTRUCTIONS)
@@ -108,17 +110,26 @@ async def plan(
     return made, metrics
 
 
-async def analyse(
-    deps: AgentDeps, task: PlannedTask, model: Model, *, call_id: str, progress: Progress | None = None
+async def analyse(  # noqa: PLR0913 - a run is all of this
+    deps: AgentDeps,
+    task: PlannedTask,
+    model: Model,
+    *,
+    call_id: str,
+    progress: Progress | None = None,
+    guard: Guard | None = None,
 ) -> SpecialistReport:
     """One specialist's findings for its task, its metrics inside. Quotations are still to be verified.
 
     `degraded` names models that failed before another answered, and says when text had to be left out.
+    Tools reach it through `guard` only; without one it has none. What it proposes with them is in `proposals`.
     """
     deps = replace(deps, task=task)
     read = prompts.reading(deps, task)
     prompt = prompts.specialist_prompt(deps, task)
-    report, metrics, failed = await run(specialist_agent, prompt, deps, Call(model, call_id, progress))
+    conversation: list[ModelMessage] = []
+    tools = Toolbox(guard, conversation.extend) if guard is not None else None
+    report, metrics, failed = await run(specialist_agent, prompt, deps, Call(model, call_id, progress, tools))
     left_out = () if read.complete else ("text beyond the reading limit was left out",)
     return SpecialistReport(
         specialist=task.specialist,
@@ -126,6 +137,8 @@ async def analyse(
         findings=tuple(_bounded(finding, report, read) for finding in report.findings),
         metrics=metrics.model_copy(update={"agent": task.specialist}),
         degraded=(*(f"model {name} failed" for name in failed), *left_out),
+        proposals=proposals_in(conversation),
+        tools=uses_in(conversation),
     )
 
 

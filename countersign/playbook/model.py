@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from countersign.words import Severity
+from countersign.tools.names import NATURES
+from countersign.words import Nature, Severity
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,47}$")]
 
@@ -87,6 +88,32 @@ class Signing(_Data):
     """Below this confidence a person looks, whatever the autonomy."""
 
 
+def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = sorted(set(names) - NATURES.keys())
+    if unknown:
+        raise ValueError(f"there is no tool {unknown[0]!r}; the tools are {', '.join(NATURES)}")
+    return names
+
+
+def _with_effect(names: tuple[str, ...]) -> tuple[str, ...]:
+    reading = [name for name in names if NATURES.get(name) is Nature.READ_ONLY]
+    if reading:
+        raise ValueError(f"{reading[0]!r} only reads, and no run waits for a person in its midst; put it under deny")
+    return names
+
+
+Tools = Annotated[tuple[str, ...], AfterValidator(_known)]
+
+
+class ToolSection(_Data):
+    """What the playbook takes away from its agents' tools. It cannot allow what the policy does not."""
+
+    only: Tools | None = None
+    """If given, no other tool may be used."""
+    deny: Tools = ()
+    require_approval: Annotated[Tools, AfterValidator(_with_effect)] = ()
+
+
 class Playbook(_Data):
     """One playbook file, `playbooks/<name>.toml`."""
 
@@ -100,6 +127,7 @@ class Playbook(_Data):
     """Agent ("sentinel", "intent", "plan", a specialist's key, "reconcile") to model names, the preferred first."""
     sla: Sla = Sla()
     signing: Signing = Signing()
+    tools: ToolSection = ToolSection()
     specialists: tuple[Specialist, ...] = Field(min_length=1)
     families: tuple[Family, ...] = Field(min_length=1)
 

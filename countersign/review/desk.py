@@ -29,9 +29,13 @@ SIGNING_VERDICTS = (Verdict.APPROVE, Verdict.AMEND)
 
 
 def digest_of(analysis: AnalysisResult, playbook_version: str, answers: Sequence[Answer]) -> str:
-    """SHA-256 (hex) of what a reviewer is shown: findings with evidence, playbook version, answers so far."""
+    """SHA-256 (hex) of what a reviewer is shown: findings with evidence, playbook version, answers so far.
+
+    Proposed effects count where there are any: an analysis without them has the digest it always had, which decisions
+    in running reviews are bound to.
+    """
     shown = {
-        "analysis": analysis.model_dump(mode="json"),
+        "analysis": analysis.model_dump(mode="json", exclude=None if analysis.effects else {"effects"}),
         "playbook_version": playbook_version,
         "answers": [answer.model_dump(mode="json") for answer in answers],
     }

@@ -41,7 +41,8 @@ def gate(
     A finding at `policy.four_eyes_at` or above needs two people at every level of autonomy. Supervised: a person always
     looks. Semi-autonomous: a person looks at exceptions (low confidence, a finding of `policy.review_at` or above).
     Autonomous: a person looks only when confidence is low. A contract of a kind that the playbook is not for is treated
-    as supervised. A blocked screening never gets here as anything but a block.
+    as supervised. Proposed effects need a person at every level. A blocked screening never gets here as anything but a
+    block.
     """
     if capability.blocked:
         return GateDecision(route=Route.BLOCK, reasons=capability.reasons, autonomy=Autonomy.SUPERVISED)
@@ -61,10 +62,14 @@ def gate(
         reasons += (f"a finding is {worst}",)
     if analysis.requires_human_review:
         reasons += ("the analysis asks for a person",)
+    if analysis.effects:
+        count = len(analysis.effects)
+        reasons += (f"{count} proposed {'effect waits' if count == 1 else 'effects wait'} for a person",)
     needs_person = (
         level is Autonomy.SUPERVISED
         or analysis.confidence < policy.confidence
         or analysis.requires_human_review
+        or bool(analysis.effects)
         or (level is Autonomy.SEMI_AUTONOMOUS and worst.rank >= policy.review_at.rank)
     )
     if needs_person:

@@ -1,10 +1,14 @@
 """Inputs and outputs of the activities, one pair a step; results that are words of the domain stand in `payloads`."""
 
+from countersign.review.capability import Capability
 from countersign.review.payloads import (
     Admission,
     AgentMetrics,
     AnalysisResult,
     Edit,
+    Effect,
+    EffectApproval,
+    EffectTerms,
     Finding,
     Intent,
     Payload,
@@ -17,7 +21,7 @@ from countersign.review.payloads import (
     SpecialistReport,
     TrailEntry,
 )
-from countersign.words import Route, Verdict
+from countersign.words import EffectState, Route, Verdict
 
 
 class AdmitInput(Payload):
@@ -93,6 +97,8 @@ class AnalyseInput(Payload):
     recall: Recall
     task: PlannedTask
     ask: str = ""
+    left: Capability | None = None
+    """What screening left the review, for the tools; None: the specialist has none."""
 
 
 class ReconcileInput(Payload):
@@ -148,3 +154,50 @@ class LearnResult(Payload):
 
     corrections: int = 0
     degraded: tuple[str, ...] = ()
+
+
+class TermsInput(Payload):
+    """Which effects the policy in force is asked about, and what screening left the review."""
+
+    admission: Admission
+    effects: tuple[Effect, ...]
+    left: Capability = Capability()
+
+
+class TermsResult(Payload):
+    """The policy's word on each, in their order."""
+
+    terms: tuple[EffectTerms, ...]
+
+
+class EffectOrder(Payload):
+    """One effect that is to happen now, as it was last shown, and the approval it has if it needed one."""
+
+    effect: Effect
+    version: int
+    approval: EffectApproval | None = None
+
+
+class ActInput(Payload):
+    """What is to happen after the review was signed. `findings` are those that were signed."""
+
+    admission: Admission
+    requester: str
+    orders: tuple[EffectOrder, ...]
+    findings: tuple[Finding, ...] = ()
+    left: Capability = Capability()
+
+
+class EffectResult(Payload):
+    """What came of one order: `done`, or `refused` with the rule that stood against it."""
+
+    item: str
+    state: EffectState
+    rule: str = ""
+    reason: str = ""
+
+
+class ActResult(Payload):
+    """What came of each order."""
+
+    results: tuple[EffectResult, ...]

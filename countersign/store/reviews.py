@@ -13,9 +13,11 @@ from countersign.store.database import Database
 from countersign.store.datakeys import DataKeys
 from countersign.store.documents import SealedDocument, Upload
 from countersign.store.vault import Vault, context
-from countersign.words import Autonomy, Outcome, RiskBand, Route, Severity, Stage
+from countersign.words import Autonomy, EffectState, Outcome, RiskBand, Route, Severity, Stage
 
 MAX_LIMIT = 1000
+OPEN_EFFECTS = (EffectState.PENDING, EffectState.ALLOWED, EffectState.APPROVED, EffectState.DENIED)
+"""States of a proposed effect that a person, or a change of the policy, may still move."""
 
 
 class ReviewRow(BaseModel):
@@ -43,6 +45,7 @@ class ReviewRow(BaseModel):
     worst_severity: Severity | None = None
     confidence: float | None = None
     cost_microusd: int = 0
+    effects_open: int = 0
     user_hash: str = ""
     submitted_at: datetime
     dispatched_at: datetime | None = None
@@ -149,9 +152,11 @@ _PROJECT = """
 INSERT INTO reviews AS r (
     tenant, review_id, workflow_id, version, detail, stage, outcome, route, autonomy, playbook, contract_type,
     risk_band, waiting_for, sla_due, escalated, findings, worst_severity, confidence, cost_microusd, document_id,
-    submitted_at, ended_at, dispatched_at, started_at
+    submitted_at, ended_at, effects_open, dispatched_at, started_at
 )
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, now(), now()
+SELECT
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+    now(), now()
 WHERE NOT EXISTS (SELECT FROM reviews WHERE workflow_id = $3 AND (tenant, review_id) <> ($1, $2))
 ON CONFLICT (tenant, review_id) DO UPDATE SET
     version = excluded.version, detail = excluded.detail, stage = excluded.stage, outcome = excluded.outcome,
@@ -160,7 +165,7 @@ ON CONFLICT (tenant, review_id) DO UPDATE SET
     waiting_for = excluded.waiting_for, sla_due = excluded.sla_due, escalated = excluded.escalated,
     findings = excluded.findings, worst_severity = excluded.worst_severity, confidence = excluded.confidence,
     cost_microusd = excluded.cost_microusd, document_id = coalesce(r.document_id, excluded.document_id),
-    ended_at = excluded.ended_at, updated_at = now()
+    ended_at = excluded.ended_at, effects_open = excluded.effects_open, updated_at = now()
 WHERE r.workflow_id = excluded.workflow_id AND r.version < excluded.version
 """
 
@@ -307,7 +312,18 @@ class ReviewStore:
             status.document.document_id if status.document else None,
             status.submitted_at or datetime.now(UTC),
             status.ended_at,
+            sum(effect.state in OPEN_EFFECTS for effect in status.effects),
         )
+
+    async def with_effects(self, tenant: str | None = None, limit: int = MAX_LIMIT) -> tuple[ReviewRow, ...]:
+        """Reviews with proposed effects that are still open, the oldest first."""
+        rows = await self._db.fetch(
+            "SELECT * FROM reviews WHERE effects_open > 0 AND ($1::text IS NULL OR tenant = $1) "
+            "ORDER BY submitted_at, review_id LIMIT $2",
+            tenant,
+            _checked(limit),
+        )
+        return tuple(_row(row) for row in rows)
 
     async def row(self, id: str, tenant: str | None = None) -> ReviewRow:  # noqa: A002 - the word of the interface
         """The row of a review id or workflow id.
