@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     """Rules of circuits that differ from the defaults (`countersign/breaker/config.py`), by name or its beginning:
     {"model": {"open_s": 5}, "model:anthropic": {"limit_max": 16}, "tool:search": {"stall_s": 20}}."""
 
+    notice_folder: Path | None = None
+    """Where notices are put that people approved, one JSON file each; unset: they stay in the outbox."""
+
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8480, ge=0, le=65_535)
     """Port of the HTTP gateway; 0 takes a free one."""

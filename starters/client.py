@@ -22,6 +22,8 @@ from countersign.review.payloads import (
     ClaimReceipt,
     Decision,
     DocumentRef,
+    EffectDecision,
+    EffectReceipt,
     KnowledgeHit,
     Receipt,
     ReviewRequest,
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from countersign.trail.trail import TrailCheck, TrailRow
     from workers.endpoints import Endpoints
 
-R = TypeVar("R", Receipt, ClaimReceipt)
+R = TypeVar("R", Receipt, ClaimReceipt, EffectReceipt)
 
 QUERY_TIMEOUT = timedelta(seconds=3)
 """A worker that is there answers in milliseconds; after this the projection answers instead."""
@@ -304,6 +306,46 @@ class ReviewClient:
             "claim", tenant, review_id, claim, update_id=f"c-{secrets.token_hex(12)}", reply=ClaimReceipt
         )
 
+    async def decide_effect(
+        self, tenant: str, review_id: str, decision: EffectDecision, *, approve: bool
+    ) -> EffectReceipt:
+        """Approve or decline one proposed effect. Raises as `decide` does.
+
+        Bound, as there, to the digest the decision names (its beginning is enough), or to what the item is now.
+        """
+        status = await self._open_status(tenant, review_id)
+        now = next((effect.digest for effect in status.effects if effect.item == decision.item), None)
+        digest = decision.digest
+        if digest is None or (len(digest) >= 8 and now is not None and now.startswith(digest)):
+            digest = now
+        decision_id = decision.decision_id or f"e-{secrets.token_hex(12)}"
+        return await self._update(
+            "approve_effect" if approve else "decline_effect",
+            tenant,
+            review_id,
+            decision.model_copy(update={"digest": digest, "decision_id": decision_id}),
+            update_id=decision_id,
+            reply=EffectReceipt,
+        )
+
+    async def reconsider_effects(self, tenant: str | None) -> tuple[int, int]:
+        """Let reviews with open effects hear of a changed policy: (how many were told, how many could not be).
+
+        One that is not told finds out when somebody decides on an effect, and before any effect happens.
+        """
+        from temporalio.service import RPCError
+
+        rows = await (await self.services()).reviews.with_effects(tenant)
+        told = 0
+        for row in rows:
+            try:
+                handle = (await self.temporal()).get_workflow_handle(row.workflow_id)
+                await handle.signal("reconsider_effects", rpc_timeout=QUERY_TIMEOUT)
+            except (RPCError, ServiceUnavailable):
+                continue
+            told += 1
+        return told, len(rows) - told
+
     async def _open_status(self, tenant: str, review_id: str) -> ReviewStatus:
         """The status of a review a person can still act on."""
         standing = await self.status(tenant, review_id)
@@ -320,7 +362,7 @@ class ReviewClient:
         name: str,
         tenant: str,
         review_id: str,
-        given: Decision | Answer | Claim,
+        given: Decision | Answer | Claim | EffectDecision,
         *,
         update_id: str | None,
         reply: type[R],

@@ -30,6 +30,7 @@ from countersign.services import Services
 from countersign.settings import Settings
 from workers.dispatcher import dispatching
 from workers.endpoints import connect_temporal, resolve
+from workers.outbox import delivering
 from workers.plugin import countersign_plugin
 from workers.register import prepare
 from workflows import options
@@ -123,5 +124,6 @@ async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Ev
             await stack.enter_async_context(worker)
         if options.REVIEWS_QUEUE in queues:
             await stack.enter_async_context(dispatching(client, services))
+            await stack.enter_async_context(delivering(services))
         _log.info("worker is up on %s", ", ".join(queues))
         await stop.wait()

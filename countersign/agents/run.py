@@ -56,7 +56,6 @@ class Toolbox:
 
     toolset: AbstractToolset[Any]  # of the agent's own deps
     heard: Callable[[Sequence[ModelMessage]], None]
-    limits: UsageLimits = TOOL_LIMITS
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ async def run(
     """(output, metrics, names of the models that failed before another answered)."""
     started = time.perf_counter()
     toolsets = [call.tools.toolset] if call.tools else []
-    limits = call.tools.limits if call.tools else LIMITS
+    limits = TOOL_LIMITS if call.tools else LIMITS
     async with agent.iter(prompt, deps=deps, model=call.model, usage_limits=limits, toolsets=toolsets) as running:
         nodes = 0
         async for _ in running:

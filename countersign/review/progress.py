@@ -82,6 +82,9 @@ def details(status: ReviewStatus) -> str:
         lines.append(f"Findings: {severities or 'none'} · confidence {status.analysis.confidence:.2f}")
     if status.route:
         lines.append(f"Route {status.route}: {'; '.join(status.route_reasons)}")
+    if status.effects:
+        states = Counter(effect.state for effect in status.effects)
+        lines.append(f"Effects: {', '.join(f'{n} {state}' for state, n in states.items())}")
     if status.degraded:
         lines.append(f"Without: {', '.join(status.degraded)}")
     if status.failure:

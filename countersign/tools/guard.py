@@ -20,14 +20,15 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache
 from typing import Any, Literal, Protocol
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets import AbstractToolset, WrapperToolset
 from pydantic_ai.toolsets.abstract import ToolsetTool
-from pydantic_core import to_jsonable_python
+from pydantic_core import SchemaValidator, to_jsonable_python
 
 from countersign.agents.deps import AgentDeps
 from countersign.errors import CountersignError
@@ -155,6 +156,14 @@ class _AnyJson:
         return input if isinstance(input, dict) else dict(_NO_OBJECT)
 
 
+@cache
+def _described(tool: Tool) -> tuple[ToolDefinition, SchemaValidator]:
+    """What a model is told of a tool, and what its arguments must be."""
+    schema = tool.arguments.model_json_schema()
+    definition = ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=schema)
+    return definition, SchemaValidator(tool.arguments.__pydantic_core_schema__)
+
+
 @dataclass
 class Catalogued(AbstractToolset[AgentDeps]):
     """The catalogue as a pydantic-ai toolset, over one document and its tenant's memory."""
@@ -168,17 +177,9 @@ class Catalogued(AbstractToolset[AgentDeps]):
 
     async def get_tools(self, ctx: RunContext[AgentDeps]) -> dict[str, ToolsetTool[AgentDeps]]:
         return {
-            tool.name: ToolsetTool(
-                toolset=self,
-                tool_def=ToolDefinition(
-                    name=tool.name,
-                    description=tool.description,
-                    parameters_json_schema=tool.arguments.model_json_schema(),
-                ),
-                max_retries=_RETRIES,
-                args_validator=TypeAdapter(tool.arguments).validator,
-            )
+            tool.name: ToolsetTool(toolset=self, tool_def=definition, max_retries=_RETRIES, args_validator=validator)
             for tool in self.tools
+            for definition, validator in (_described(tool),)
         }
 
     async def call_tool(

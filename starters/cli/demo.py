@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from countersign.errors import CountersignError
-from countersign.words import Outcome, Severity, Verdict
+from countersign.words import EffectState, Outcome, Severity, Verdict
 from starters.cli.common import Command, emit, json_option, load_settings
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ async def _ended(client: "ReviewClient", tenant: str, review_id: str) -> "Review
 
 async def _sign(say: "_Teller", client: "ReviewClient", case: Case, status: "ReviewStatus") -> None:
     """The people's part of the story."""
-    from countersign.review.payloads import Decision, Edit
+    from countersign.review.payloads import Decision, Edit, EffectDecision
 
     async def decide(verdict: Verdict, reviewer: str, **fields: Any) -> int:
         decision = Decision(verdict=verdict, reviewer=reviewer, digest=None, **fields)
@@ -192,7 +192,17 @@ async def _sign(say: "_Teller", client: "ReviewClient", case: Case, status: "Rev
 
     if status.waiting_for is None or status.analysis is None:
         return
+
+    async def approve_effects(reviewer: str) -> None:
+        for effect in status.effects:
+            given = EffectDecision(item=effect.item, reviewer=reviewer)
+            await client.decide_effect(status.tenant, status.review_id, given, approve=True)
+        items = ", ".join(effect.item for effect in status.effects)
+        if items:
+            say.line(f"[green]✔[/] {reviewer} lets {items} happen: bound to these words, this policy, once.")
+
     if case.expected is Outcome.APPROVED:
+        await approve_effects(FIRST)
         missing = await decide(Verdict.APPROVE, FIRST, note="Balanced. Sign.")
         say.line(f"[green]✔[/] {FIRST} has read it and approves.")
     else:
@@ -201,6 +211,7 @@ async def _sign(say: "_Teller", client: "ReviewClient", case: Case, status: "Rev
         missing = await decide(Verdict.AMEND, FIRST, note="Our standing instruction", edits=(edit,))
         say.line(f"[yellow]✎[/] {FIRST} corrects {worst.id} and signs; the correction is remembered for the next one.")
     if missing:
+        await approve_effects(SECOND)
         await decide(Verdict.APPROVE, SECOND)
         say.line(f"[green]✔[/] Four eyes: {SECOND} signs the amended version too.")
 
@@ -225,6 +236,12 @@ def _show(say: "_Teller", status: "ReviewStatus") -> None:
     for finding in findings[:SHOWN_FINDINGS]:
         table.add_row(finding.id, cell(finding.clause), cell(finding.severity), shortened(_evidence(finding), 90))
     say.show(table)
+    if status.effects:
+        say.line("The agents propose, and nothing happens without a person:")
+        proposed = table_of("", "what", "state")
+        for effect in status.effects:
+            proposed.add_row(effect.item, shortened(effect.summary, 110), cell(effect.state))
+        say.show(proposed)
     say.line(f"Route [bold]{status.route}[/]: {'; '.join(status.route_reasons)}.")
 
 
@@ -238,12 +255,13 @@ def _outcomes(told: list[Told]) -> "RenderableType":
     from starters.cli.render import cell, money, table_of
 
     colours = {Outcome.APPROVED: "green", Outcome.AMENDED: "yellow", Outcome.BLOCKED: "red"}
-    table = table_of("contract", "outcome", "signed by", "trail", "tokens", "cost")
+    table = table_of("contract", "outcome", "signed by", "done", "trail", "tokens", "cost")
     for one in told:
         status, usage = one.status, one.status.usage
         signers = ", ".join(decision.reviewer for decision in status.decisions) or "-"
         trail = f"{one.check.rows} rows, verified" if one.check.ok else f"broken: {one.check.problem}"
         outcome = cell(status.outcome, colours.get(status.outcome, "") if status.outcome else "")
         tokens = f"{usage.input_tokens + usage.output_tokens:,}"
-        table.add_row(one.case.file, outcome, signers, trail, tokens, money(usage.cost_microusd))
+        done = ", ".join(effect.item for effect in status.effects if effect.state is EffectState.DONE)
+        table.add_row(one.case.file, outcome, signers, cell(done), trail, tokens, money(usage.cost_microusd))
     return table

@@ -37,6 +37,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("keys", "Create, list, rotate and revoke API keys."),
     "limits": ("limits", "Show or change what may come in."),
     "circuits": ("circuits", "Show which model or tool may be called now; open or reset one by hand."),
+    "tools": ("tools", "Show or change what agents may use."),
+    "effects": ("effects", "Approve or decline what agents propose to do."),
+    "counterparties": ("counterparties", "Keep the register of counterparties."),
 }
 
 EXIT_CODES = {

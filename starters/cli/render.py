@@ -16,8 +16,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from countersign.review.payloads import AnalysisResult, Finding, Receipt, ReviewStatus, Screening
-from countersign.words import Outcome, RiskBand, Severity
+from countersign.review.payloads import AnalysisResult, EffectStanding, Finding, Receipt, ReviewStatus, Screening
+from countersign.words import EffectState, Outcome, RiskBand, Severity
 
 if TYPE_CHECKING:
     from starters.client import Submission
@@ -31,6 +31,15 @@ SEVERITY_STYLE = {
     Severity.MEDIUM: "yellow",
     Severity.LOW: "cyan",
     Severity.INFO: "dim",
+}
+EFFECT_STYLE = {
+    EffectState.PENDING: "yellow",
+    EffectState.APPROVED: "green",
+    EffectState.ALLOWED: "green",
+    EffectState.DENIED: "red",
+    EffectState.REFUSED: "red",
+    EffectState.DECLINED: "dim",
+    EffectState.DONE: "bold green",
 }
 OUTCOME_STYLE = {
     Outcome.RELEASED: "green",
@@ -173,6 +182,21 @@ def analysis_panel(analysis: AnalysisResult) -> Panel:
     return Panel(Group(*parts), title="Analysis", title_align="left")
 
 
+def effects_panel(effects: Sequence[EffectStanding]) -> Panel:
+    """What the agents propose to do, and where each of it stands."""
+    table = table_of("item", "state", "what", "digest", "why")
+    for effect in effects:
+        why = f"by {effect.approver}" if effect.approver else effect.reason
+        table.add_row(
+            cell(effect.item),
+            cell(effect.state, EFFECT_STYLE.get(effect.state, "")),
+            cell(shortened(effect.summary, 160)),
+            cell(effect.digest[:12]),
+            cell(why, "dim"),
+        )
+    return Panel(table, title="Proposed effects: none happens before the review is signed", title_align="left")
+
+
 def signals_panel(screening: Screening) -> Panel:
     """Why a text is suspicious and where: page, and characters of the extracted text of the signal's channel."""
     table = table_of("signal", "in", "score", "page", "characters", "why")
@@ -249,7 +273,12 @@ def next_commands(status: ReviewStatus, default_tenant: str) -> tuple[str, ...]:
     if status.waiting_for == "requester":
         return (f"countersign answer {review} --user NAME --text TEXT",)
     if status.waiting_for == "reviewer":
+        pending = next((effect for effect in status.effects if effect.state is EffectState.PENDING), None)
+        effect = (
+            f"countersign effects approve {status.review_id} {pending.item}{tail} --reviewer NAME" if pending else ""
+        )
         return (
+            *((effect,) if effect else ()),
             f"countersign approve {review} --reviewer NAME",
             f"countersign amend {review} --reviewer NAME --edit F1:severity=low",
             f"countersign reject {review} --reviewer NAME --note WHY",
@@ -272,6 +301,8 @@ def status_view(status: ReviewStatus, default_tenant: str, now: datetime | None 
         parts.append(signals_panel(status.screening))
     if status.analysis:
         parts.append(analysis_panel(status.analysis))
+    if status.effects:
+        parts.append(effects_panel(status.effects))
     line = waiting(status, now or datetime.now(UTC))
     parts += [line] if line else []
     return Group(*parts, commands(next_commands(status, default_tenant)))

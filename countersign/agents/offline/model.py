@@ -35,6 +35,8 @@ from countersign.agents.offline.plan import plan_answer
 from countersign.agents.offline.request import PlaybookLoader, Prompt
 from countersign.agents.offline.specialist import findings_answer
 from countersign.agents.offline.synthesis import synthesis_answer
+from countersign.agents.offline.tooling import Drafts, questions, with_answers
+from countersign.agents.outputs import SpecialistFindings
 from countersign.errors import ModelConfigurationError
 from countersign.playbook.load import load_playbook
 from countersign.playbook.model import Playbook
@@ -66,6 +68,7 @@ class OfflineModel(Model[Any]):  # Any: the base class is generic in a provider'
     def __init__(self, load_playbook: PlaybookLoader = _from_settings) -> None:
         super().__init__()
         self._load_playbook = load_playbook
+        self._drafts = Drafts()
 
     @property
     def model_name(self) -> str:
@@ -106,14 +109,28 @@ class OfflineModel(Model[Any]):  # Any: the base class is generic in a provider'
                 "the offline model answers the review team's agents only",
                 remedy="Name another model for this agent, for example anthropic:….",
             )
-        answer = _ANSWERS[tool](Prompt(parse(_user_text(messages)), self._load_playbook))
+        text = _user_text(messages)
+        prompt = Prompt(parse(text), self._load_playbook)
+        turn = sum(isinstance(message, ModelResponse) for message in messages)
+        offered = frozenset(offer.name for offer in parameters.function_tools)
+        if tool == outputs.FINDINGS_TOOL and offered and turn == 0:
+            findings = self._drafts.kept(text, findings_answer(prompt))
+            if asked := questions(prompt, findings, offered):
+                calls = [
+                    ToolCallPart(name, args, tool_call_id=f"offline-{turn}-{n}") for n, (name, args) in enumerate(asked)
+                ]
+                return self._response(calls, messages)
+        draft = self._drafts.taken(text) if tool == outputs.FINDINGS_TOOL else None
+        answer = _ANSWERS[tool](prompt) if draft is None else draft
+        if isinstance(answer, SpecialistFindings):
+            answer = with_answers(answer, messages)
         arguments = _corrected(answer.model_dump(mode="json"), messages)
-        call = ToolCallPart(
-            tool, arguments, tool_call_id=f"offline-{sum(isinstance(m, ModelResponse) for m in messages)}"
-        )
+        return self._response([ToolCallPart(tool, arguments, tool_call_id=f"offline-{turn}")], messages)
+
+    def _response(self, calls: list[ToolCallPart], messages: Sequence[ModelMessage]) -> ModelResponse:
         return ModelResponse(
-            parts=[call],
-            usage=_estimated_usage(messages, arguments),
+            parts=calls,
+            usage=_estimated_usage(messages, [call.args_as_dict() for call in calls]),
             model_name=self.model_name,
             provider_name=self.system,
         )
@@ -156,11 +173,11 @@ def _complaint(part: ToolReturnPart) -> str:
     return part.content if isinstance(part.content, str) else json.dumps(part.content, default=str)
 
 
-def _estimated_usage(messages: Sequence[ModelMessage], arguments: dict[str, Any]) -> RequestUsage:
-    """What a provider would roughly have counted: everything sent, and the arguments of the answer."""
+def _estimated_usage(messages: Sequence[ModelMessage], arguments: list[dict[str, Any]]) -> RequestUsage:
+    """What a provider would roughly have counted: everything sent, and the arguments of the answer's calls."""
     sent = sum(len(str(getattr(part, "content", ""))) for message in messages for part in message.parts)
     rules = next((len(m.instructions) for m in reversed(messages) if isinstance(m, ModelRequest) and m.instructions), 0)
     return RequestUsage(
         input_tokens=math.ceil((sent + rules) / CHARS_PER_TOKEN),
-        output_tokens=math.ceil(len(json.dumps(arguments, ensure_ascii=False)) / CHARS_PER_TOKEN),
+        output_tokens=math.ceil(sum(len(json.dumps(each, ensure_ascii=False)) for each in arguments) / CHARS_PER_TOKEN),
     )
