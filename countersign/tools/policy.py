@@ -55,12 +55,12 @@ class Bounds(_Frozen):
     calls_per_review: int = Field(default=200, ge=0)
     calls_per_minute: int = Field(default=600, ge=0)
     """Of one tool, by one tenant."""
-    seconds: float = Field(default=10, gt=0)
+    seconds: float = Field(default=10.0, gt=0)
     """Time one call may take."""
     result_chars: int = Field(default=8_000, ge=100)
     """Longest result, as JSON, that reaches a model."""
     proposals_per_run: int = Field(default=8, ge=0)
-    approval_s: float = Field(default=259_200, gt=0)
+    approval_s: float = Field(default=259_200.0, gt=0)
     """Seconds for which an approval of an effect holds."""
 
 
@@ -103,7 +103,7 @@ class ToolPolicy(_Frozen):
             "playbook": self.playbook,
             "rules": sorted(rule.model_dump_json() for rule in self._applying(tool)),
             "taken_away": [one.model_dump(mode="json") for one in self._taken_away(tool)],
-            "approval_s": self.bounds.approval_s,
+            "approval_s": float(self.bounds.approval_s),
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 

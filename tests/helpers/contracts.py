@@ -41,8 +41,8 @@ HOSTILE = nda().replace(
 
 DUTIES = nda().replace(
     "4. Governing Law\n",
-    "4. Return\nThe receiving party shall return or destroy all Confidential Information within thirty (30) days after a "
-    "written request, and confirm that it has done so.\n\n5. Fees\nThe fees are stated in Schedule Q. Invoices are due "
-    "within twenty (20) days of their date.\n\n6. Governing Law\n",
+    "4. Return\nThe receiving party shall return or destroy all Confidential Information within thirty (30) days after "
+    "a written request, and confirm that it has done so.\n\n5. Fees\nThe fees are stated in Schedule Q. Invoices are "
+    "due within twenty (20) days of their date.\n\n6. Governing Law\n",
 )
 """The same NDA with two clauses that oblige somebody to do something in time, and a reference that leads nowhere."""

@@ -37,6 +37,14 @@ ROUTES = {
     "rate_limited",
     "overloaded",
     "waited",
+    "effects_done",
+    "effects_declined",
+    "effects_rejected",
+    "effects_refused",
+    "effects_amended",
+    "effects_policy",
+    "effects_stopped",
+    "effects_allowed",
 }
 LESSON = """\
 {name}: the workflow code no longer gives the commands that this history holds:
