@@ -29,6 +29,9 @@ with workflow.unsafe.imports_passed_through():
 from workflows import options
 from workflows.record import Record, failure_of
 
+OF_POLICY = ("policy", "not_needed")
+"""Rules of refusals that a change of the policy may have lifted."""
+
 
 class Effects:
     """The effect desk with its surroundings: record, policy, execution."""
@@ -60,8 +63,15 @@ class Effects:
             )
 
     def check(self, decision: EffectDecision, *, approve: bool) -> None:
-        """Raise `DecisionRefused` unless the decision would count now."""
-        self._desk.check(decision, workflow.now(), approve=approve)
+        """Raise `DecisionRefused` unless the decision would count now, as far as that can be told without asking.
+
+        What the policy said when it was last heard of is no reason: `decide` asks it anew.
+        """
+        try:
+            self._desk.check(decision, workflow.now(), approve=approve)
+        except DecisionRefused as error:
+            if error.rule not in OF_POLICY:
+                raise
 
     def corrected(self, findings: Sequence[Finding]) -> None:
         """Findings were amended: approvals of the effects that rest on them fall."""
