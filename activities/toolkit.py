@@ -3,12 +3,33 @@
 from datetime import UTC, datetime
 
 from countersign.agents.deps import AgentDeps
+from countersign.breaker.circuits import Circuits
+from countersign.breaker.words import Kind, Permit, Result
+from countersign.errors import CircuitOpen, Throttled
 from countersign.review.steps import AnalyseInput
 from countersign.services import Services
 from countersign.store.tool_calls import ToolCalls, ToolCounts
 from countersign.tools.catalogue import CATALOGUE
-from countersign.tools.guard import Catalogued, Guard, GuardServices
+from countersign.tools.guard import Catalogued, CircuitRefusal, Gone, Guard, GuardServices
 from countersign.tools.model import Surroundings
+
+
+class ToolCircuits:
+    """The shared circuits as the guard asks them."""
+
+    def __init__(self, circuits: Circuits) -> None:
+        self._circuits = circuits
+
+    async def admit(self, name: str) -> Permit:
+        """A permit for one call. Raises `CircuitRefusal`."""
+        try:
+            return await self._circuits.admit(name)
+        except (CircuitOpen, Throttled) as error:
+            raise CircuitRefusal(error.retry_after_s) from None
+
+    async def done(self, permit: Permit, gone: Gone, seconds: float) -> None:
+        """Tell how the call has gone."""
+        await self._circuits.done(permit, Result(Kind(gone), seconds))
 
 
 class Toolkit:
@@ -34,7 +55,9 @@ class Toolkit:
             policy=await services.tool_rules.policy(key.tenant, deps.playbook),
             left=given.left,
             services=GuardServices(
-                counts=ToolCounts(services.db), record=ToolCalls(services.db, services.pseudonyms, key)
+                counts=ToolCounts(services.db),
+                record=ToolCalls(services.db, services.pseudonyms, key),
+                circuits=ToolCircuits(services.circuits),
             ),
             run=run,
             role=given.task.specialist,

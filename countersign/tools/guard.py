@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import ValidationError
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
@@ -59,17 +59,18 @@ Rule = Literal[
 ]
 
 
+Permit = TypeVar("Permit")
 Gone = Literal["success", "failure", "ignored"]
 """How a call that a circuit let through has gone; `ignored` when it was not the tool's doing."""
 
 
-class Circuits(Protocol):
+class Circuits(Protocol[Permit]):
     """The circuit breaker, as the guard needs it."""
 
-    async def admit(self, name: str) -> object:
+    async def admit(self, name: str) -> Permit:
         """A permit for one call. Raises `CircuitRefusal` when the circuit is open, or too much is under way."""
 
-    async def done(self, permit: object, gone: Gone, seconds: float) -> None:
+    async def done(self, permit: Permit, gone: Gone, seconds: float) -> None:
         """Tell how the call has gone."""
 
 
@@ -119,7 +120,7 @@ class GuardServices:
 
     counts: Counts
     record: CallRecord
-    circuits: Circuits | None = None
+    circuits: Circuits[Any] | None = None  # Any: a permit is the circuits' own
 
 
 class _Refused(Exception):
