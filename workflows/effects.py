@@ -90,19 +90,7 @@ class Effects:
                     rule="policy_unknown",
                     remedy="See that the review's playbook is there, then repeat it",
                 )
-            at = workflow.now()
-            (self._desk.approve if approve else self._desk.decline)(decision, at)
-            standing = self._desk.standing(decision.item, at)
-            self._show()
-            self._record.done(
-                "effect_approved" if approve else "effect_declined",
-                actor=decision.reviewer,
-                item=standing.item,
-                tool=standing.tool,
-                version=standing.version,
-                digest=standing.digest,
-                policy=standing.policy_version,
-            )
+            self._take(decision, approve=approve)
         standing = self._desk.standing(decision.item, workflow.now())
         return EffectReceipt(
             review_id=self._record.status.review_id,
@@ -111,6 +99,24 @@ class Effects:
             version=standing.version,
             digest=standing.digest,
             pending=self._desk.pending(workflow.now()),
+        )
+
+    def _take(self, decision: EffectDecision, *, approve: bool) -> None:
+        """Nothing is awaited in here. The same decision may have counted while the policy was asked for."""
+        at = workflow.now()
+        if self._desk.already_counted(decision):
+            return
+        (self._desk.approve if approve else self._desk.decline)(decision, at)
+        standing = self._desk.standing(decision.item, at)
+        self._show()
+        self._record.done(
+            "effect_approved" if approve else "effect_declined",
+            actor=decision.reviewer,
+            item=standing.item,
+            tool=standing.tool,
+            version=standing.version,
+            digest=standing.digest,
+            policy=standing.policy_version,
         )
 
     async def by_signal(self, given: object, *, approve: bool) -> None:

@@ -63,7 +63,7 @@ class _Item:
     def change(self) -> None:
         """Something it is bound to has changed: a new version, which nobody has approved."""
         self.version += 1
-        self.approval = None
+        self.approval = self.by = None
 
 
 @dataclass
@@ -225,7 +225,7 @@ class EffectDesk:
                 approval = item.approval if state is EffectState.APPROVED else None
                 orders.append(EffectOrder(effect=item.effect, version=item.version, approval=approval))
                 continue
-            item.ended = EffectState.DECLINED
+            item.ended, item.by = EffectState.DECLINED, None
             if state is EffectState.DENIED:
                 item.reason = f"the policy: {item.terms.reason}"
             elif outcome not in SIGNED:

@@ -17,6 +17,7 @@ from countersign.tools.names import NATURES, OF_MEMORY
 from countersign.words import Nature, ToolVerdict
 
 _DEFAULTS = {Nature.READ_ONLY: ToolVerdict.ALLOW, Nature.EFFECT: ToolVerdict.NEEDS_APPROVAL}
+_BY_DEFAULT = {Nature.READ_ONLY: "the default for what reads", Nature.EFFECT: "the default for what has an effect"}
 
 
 class _Frozen(BaseModel):
@@ -128,7 +129,7 @@ class ToolPolicy(_Frozen):
     def _by_rule(self, tool: str, nature: Nature, role: str) -> Judgement:
         rules = [rule for rule in self._applying(tool) if rule.role in {None, role}]
         if not rules:
-            return Judgement(verdict=_DEFAULTS[nature], reason=f"the default for {nature.replace('_', '-')} tools")
+            return Judgement(verdict=_DEFAULTS[nature], reason=_BY_DEFAULT[nature])
         # Of two as narrow, the stricter.
         rule = max(rules, key=lambda one: (one.narrowness, one.verdict.rank))
         return Judgement(verdict=rule.verdict, reason=f"a rule of {'the tenant' if rule.tenant else 'everyone'}")

@@ -32,9 +32,15 @@ def resolve_reference(document: DocumentText, reference: str) -> Mapping[str, An
         plain.casefold(),
         *(f"{kind} {plain}".casefold() for kind in _KINDS if kind.casefold() in wanted.casefold()),
     }
-    section = next((one for one in document.sections if one.label.casefold() in labels), None)
-    if section is not None:
-        return _shown(document, section.start, section.end, label=section.label, heading=section.heading)
+    sections = document.sections
+    at = next((place for place, one in enumerate(sections) if one.label.casefold() in labels), None)
+    if at is not None:
+        section, last = sections[at], at
+        while last + 1 < len(sections) and sections[last + 1].label.startswith(
+            (f"{section.label}.", f"{section.label}, ")
+        ):
+            last += 1
+        return _shown(document, section.start, sections[last].end, label=section.label, heading=section.heading)
     paragraph = _paragraph(document, plain)
     if paragraph is not None:
         start, end, label = paragraph
@@ -66,7 +72,9 @@ def references_in(text: str) -> tuple[str, ...]:
     """The references that a passage makes, each once, in their order: "Section 4.2", "Schedule A"."""
     found = re.findall(
         r"\b(?:Sections?|Clauses?|Articles?|Schedule|Exhibit|Annex|Appendix)\s+"
-        r"(?:\d{1,3}(?:\.\d{1,3})*|[IVXL]{1,5}\b|[A-Z]\b)",
+        # All of the number, and nothing that a law or another contract has.
+        r"(?:\d{1,3}(?:\.\d{1,3})*|[IVXL]{1,5}|[A-Z])\b(?![\d.(-]*\d)"
+        r"(?!(?:\s*\([^)]*\))*,?\s+(?:of|to|in|under)\s+(?!(?:this|the)\s+(?:Agreement|Contract|Schedule)\b))",
         text,
     )
     return tuple(dict.fromkeys(re.sub(r"^(Section|Clause|Article)s\b", r"\1", " ".join(one.split())) for one in found))

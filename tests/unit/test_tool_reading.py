@@ -61,6 +61,19 @@ def test_a_term_that_is_used_and_not_defined_is_no_definition() -> None:
     assert resolve_term(NDA, ".*")["found"] is False
 
 
+def test_a_section_comes_with_its_parts() -> None:
+    text = resolve_reference(MSA, "Section 12")["text"]
+    assert text.startswith("## 12. Amendment")
+    long = read_document((ROOT / "examples" / "services.txt").read_bytes(), "text/plain", max_bytes=10**6)
+    assert "\n9.1 " in resolve_reference(long, "Section 9")["text"]
+
+
+def test_references_to_laws_and_other_contracts_are_not_this_documents() -> None:
+    others = "Section 365 of the Bankruptcy Code, Section 5.4 (Material) of the Purchase Agreement"
+    text = f"{others}, Section 2 of this Agreement"
+    assert references_in(text) == ("Section 2",)
+
+
 def test_references_are_found_in_a_passage() -> None:
     text = "Subject to Sections 2.1 and Schedule A, and as Article IX says; Section 2.1 prevails."
     assert references_in(text) == ("Section 2.1", "Schedule A", "Article IX")

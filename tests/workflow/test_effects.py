@@ -242,7 +242,7 @@ async def test_a_denied_tool_proposes_nothing_and_reading_goes_on(world: World) 
     assert {call.verdict for call in calls} == {"ran"}
     assert waiting.analysis is not None
     statements = " ".join(finding.statement for finding in waiting.analysis.key_findings)
-    assert "It refers to Schedule Q, which this document does not have." in statements
+    assert "It refers to Schedule Q, which was not found in this document." in statements
     await world.decide(handle, Verdict.REJECT, "bob")
     assert (await handle.result()).effects == ()
     assert await world.events(handle.id) == [*WAITING, "sign:decided", "learn:learned", "settle:ended"]

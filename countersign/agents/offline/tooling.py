@@ -31,6 +31,7 @@ DUTIES = {
     "insurance": "report",
 }
 """Clause families that oblige somebody to do something in time, and the kind of obligation."""
+_ATTACHMENTS = ("Schedule", "Exhibit", "Annex", "Appendix")
 _TEXT_CHARS = 1_500
 _DUTY_CHARS = 300
 
@@ -120,7 +121,9 @@ def _remarks(messages: Sequence[ModelMessage]) -> list[tuple[str, str]]:
                     remarks.append((str(given.get("text")), f"No such date: {'; '.join(answer['impossible'])}."))
                 case names.RESOLVE_REFERENCE if answer.get("found") is False:
                     reference = str(given.get("reference"))
-                    remarks.append((reference, f"It refers to {reference}, which this document does not have."))
+                    # A part with a number may be there without a heading; an attachment that is not found is missing.
+                    if reference.startswith(_ATTACHMENTS):
+                        remarks.append((reference, f"It refers to {reference}, which was not found in this document."))
     return remarks
 
 
