@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Any
 
-from helpers.contracts import HOSTILE, nda
+from helpers.contracts import DUTIES, HOSTILE, nda
 from helpers.stack import SIGNED, WAITING, Dev, until
 
 REQUESTER = "zoe.quill@acme.example"
@@ -81,6 +81,40 @@ def test_inline_text_is_reviewed_found_and_approved_by_signal(dev: Dev) -> None:
     (shown,) = attributes(dev, done)
     assert shown["Reviewer"].startswith("p1:")
     assert "bob" not in json.dumps(shown)
+
+
+def test_effects_are_approved_by_signal_and_by_the_command_line(dev: Dev) -> None:
+    workflow_id = "review-acme-dutiful"
+    start(dev, workflow_id, text=DUTIES, playbook="dutiful")
+    until_waiting(dev, workflow_id)
+    shown = {effect["item"]: effect for effect in status(dev, workflow_id)["effects"]}
+    assert {effect["state"] for effect in shown.values()} == {"pending"}
+    waiting = dev.cli("effects", "list", "--tenant", "acme", "--json").json
+    assert {effect["item"] for effect in waiting if effect["review"] == "dutiful"} == {"E1", "E2"}
+
+    given = {"item": "E1", "reviewer": REVIEWER, "digest": shown["E1"]["digest"]}
+    signal(dev, workflow_id, "approve_effect", {**given, "item": "E2"})
+    signal(dev, workflow_id, "approve_effect", {**given, "reviewer": REQUESTER})
+    signal(dev, workflow_id, "approve_effect", given)
+    until("the first is approved", lambda: status(dev, workflow_id)["effects"][0]["state"] == "approved")
+    refused = dev.cli("effects", "approve", "dutiful", "E2", "--tenant", "acme", "--reviewer", REQUESTER)
+    assert refused.code == 4
+    assert "requester" in refused.complaint
+    stale = dev.cli("effects", "approve", "dutiful", "E2", "--tenant", "acme", "--reviewer", "x", "--digest", "f" * 64)
+    assert stale.code == 4
+    declined = dev.cli("effects", "decline", "dutiful", "E2", "--tenant", "acme", "--reviewer", REVIEWER, "--json")
+    assert declined.json["state"] == "declined"
+
+    signal(dev, workflow_id, "approve", {"reviewer": REVIEWER})
+    assert [effect["state"] for effect in result(dev, workflow_id)["effects"]] == ["done", "declined"]
+    register = dev.cli("effects", "obligations", "--tenant", "acme", "--json").json
+    assert [row["item"] for row in register if row["review_id"] == "dutiful"] == ["E1"]
+    events = dev.trail("dutiful")
+    assert events.count("sign:refused") == 2
+    assert events[-4:] == ["act:effect", "act:effect", "learn:learned", "settle:ended"]
+    calls = dev.cli("tools", "calls", "dutiful", "--tenant", "acme", "--json").json
+    assert {"proposed", "ran"} == {call["verdict"] for call in calls}
+    assert REQUESTER not in str(calls)
 
 
 def test_a_hostile_text_is_blocked_whatever_way_it_comes(dev: Dev) -> None:
