@@ -10,8 +10,9 @@ from countersign.review.steps import AnalyseInput
 from countersign.services import Services
 from countersign.store.tool_calls import ToolCalls, ToolCounts
 from countersign.tools.catalogue import CATALOGUE
-from countersign.tools.guard import Catalogued, CircuitRefusal, Gone, Guard, GuardServices
+from countersign.tools.guard import Catalogued, Guard
 from countersign.tools.model import Surroundings
+from countersign.tools.ports import CircuitRefusal, Gone, GuardServices
 
 
 class ToolCircuits:

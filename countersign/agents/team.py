@@ -25,7 +25,8 @@ from countersign.review.payloads import (
     SpecialistReport,
 )
 from countersign.review.verify import QuoteIndex
-from countersign.tools.guard import Guard, proposals_in, uses_in
+from countersign.tools.conversation import proposals_in, uses_in
+from countersign.tools.guard import Guard
 from countersign.words import Severity
 
 intent_agent = make_agent("intent", AgentDeps, Intent, outputs.INTENT_TOOL, prompts.INTENT_INSTRUCTIONS)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from countersign.review.payloads import ReviewKey
 from countersign.store.database import Database
 from countersign.tools.digests import canonical
-from countersign.tools.guard import CallRow
+from countersign.tools.ports import CallRow
 from countersign.trail.pseudonym import Pseudonyms
 
 # One statement counts and refuses at once, so workers that ask at the same time never grant more than the limit.

@@ -8,23 +8,21 @@ keyed digest of the arguments, the verdict, how long. A refused call is an answe
 findings. pydantic-ai can end a run with `DeferredToolRequests` instead, and resume it when a person has decided. That
 does not fit here: a specialist's run would end before it has reported what the person needs to decide, and would then
 have to be resumed, days later, only to be told of an effect it has no further use for. What is proposed is therefore
-read from the conversation itself (`proposals_in`), so that a run which is resumed after a crash proposes the same.
+read from the conversation itself (`conversation.proposals_in`), so that a run which is resumed after a crash proposes the same.
 """
 
 import asyncio
 import json
 import logging
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 from pydantic import ValidationError
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets import AbstractToolset, WrapperToolset
 from pydantic_ai.toolsets.abstract import ToolsetTool
@@ -33,13 +31,13 @@ from pydantic_core import SchemaValidator, to_jsonable_python
 from countersign.agents.deps import AgentDeps
 from countersign.errors import CountersignError
 from countersign.review.capability import Capability
-from countersign.review.payloads import ProposedEffect, ToolUse
+from countersign.tools.conversation import PROPOSED
 from countersign.tools.model import Surroundings, Tool
 from countersign.tools.names import NATURES
 from countersign.tools.policy import ToolPolicy
+from countersign.tools.ports import CallRow, CircuitRefusal, Gone, GuardServices
 from countersign.words import Nature, ToolVerdict
 
-PROPOSED = "proposed"
 _RETRIES = 3
 """Complaints of pydantic-ai's own about one tool before it ends a run; the guard answers nearly all before it can."""
 _FILED = {"status": PROPOSED, "note": "Nothing was done. A person decides once the review is signed."}
@@ -57,70 +55,6 @@ your findings in the end whatever the tools say."""
 Rule = Literal[
     "permission", "arguments", "circuit", "throttled", "run_budget", "review_budget", "rate", "failed", "time"
 ]
-
-
-Permit = TypeVar("Permit")
-Gone = Literal["success", "failure", "ignored"]
-"""How a call that a circuit let through has gone; `ignored` when it was not the tool's doing."""
-
-
-class Circuits(Protocol[Permit]):
-    """The circuit breaker, as the guard needs it."""
-
-    async def admit(self, name: str) -> Permit:
-        """A permit for one call. Raises `CircuitRefusal` when the circuit is open, or too much is under way."""
-
-    async def done(self, permit: Permit, gone: Gone, seconds: float) -> None:
-        """Tell how the call has gone."""
-
-
-class CircuitRefusal(Exception):
-    """A circuit lets no call through; `retry_after_s` says when it is worth asking again."""
-
-    def __init__(self, retry_after_s: float) -> None:
-        super().__init__("circuit")
-        self.retry_after_s = retry_after_s
-
-
-class Counts(Protocol):
-    """Counters that all workers share."""
-
-    async def review(self, workflow_id: str, limit: int) -> bool:
-        """Count one call of a review; False when it has had `limit` already."""
-
-    async def rate(self, tenant: str, tool: str, limit: int) -> bool:
-        """Count one call of a tool by a tenant in this minute; False when there were `limit` already."""
-
-
-@dataclass(frozen=True)
-class CallRow:
-    """One call as it is written down: never its arguments or its result."""
-
-    tool: str
-    tool_call_id: str
-    args_digest: str
-    verdict: str
-    """"ran", "proposed", or the rule that refused it."""
-    ms: int
-    result_chars: int = 0
-
-
-class CallRecord(Protocol):
-    """Where rows go, append-only."""
-
-    async def write(self, run: str, row: CallRow) -> None: ...
-
-    def digest(self, tool: str, args: object) -> str:
-        """A keyed digest: arguments can be names, and a plain digest of a name can be guessed."""
-
-
-@dataclass(frozen=True)
-class GuardServices:
-    """What the guard asks of the world."""
-
-    counts: Counts
-    record: CallRecord
-    circuits: Circuits[Any] | None = None  # Any: a permit is the circuits' own
 
 
 class _Refused(Exception):
@@ -346,39 +280,3 @@ def bounded(result: Any, limit: int) -> Mapping[str, Any]:
     shown = result if isinstance(result, dict) else {"result": result}
     text = json.dumps(shown, ensure_ascii=False)
     return shown if len(text) <= limit else {"cut": True, "beginning": text[: limit - 40]}
-
-
-def _answered(messages: Sequence[ModelMessage]) -> Iterator[tuple[ToolCallPart, dict[str, Any]]]:
-    """(call, answer) of every call that the guard answered, in the order of the answers."""
-    calls = {
-        call.tool_call_id: call
-        for message in messages
-        if isinstance(message, ModelResponse)
-        for call in message.tool_calls
-        if call.tool_name in NATURES
-    }
-    for message in messages:
-        for part in message.parts if isinstance(message, ModelRequest) else ():
-            if isinstance(part, ToolReturnPart) and isinstance(part.content, dict) and part.outcome == "success":
-                call = calls.get(part.tool_call_id)
-                if call is not None:
-                    answer: dict[str, Any] = dict(part.content)
-                    yield call, answer
-
-
-def proposals_in(messages: Sequence[ModelMessage]) -> tuple[ProposedEffect, ...]:
-    """The effects that a conversation proposes: calls which the guard answered as proposed."""
-    return tuple(
-        ProposedEffect(tool=call.tool_name, args=call.args_as_dict())
-        for call, answer in _answered(messages)
-        if NATURES[call.tool_name] is Nature.EFFECT and answer.get("status") == PROPOSED
-    )
-
-
-def uses_in(messages: Sequence[ModelMessage]) -> tuple[ToolUse, ...]:
-    """How often each tool was called in a conversation, by what came of it."""
-    counts = Counter(
-        (call.tool_name, str(answer.get("refused") or (PROPOSED if answer.get("status") == PROPOSED else "ran")))
-        for call, answer in _answered(messages)
-    )
-    return tuple(ToolUse(tool=tool, verdict=verdict, calls=calls) for (tool, verdict), calls in sorted(counts.items()))

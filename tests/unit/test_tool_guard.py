@@ -18,20 +18,12 @@ from countersign.playbook.model import Playbook
 from countersign.review.capability import Capability
 from countersign.review.payloads import KnowledgeHit, PlannedTask, ReviewKey
 from countersign.tools.catalogue import CATALOGUE
-from countersign.tools.guard import (
-    CallRow,
-    Catalogued,
-    CircuitRefusal,
-    Gone,
-    Guard,
-    GuardServices,
-    bounded,
-    proposals_in,
-    uses_in,
-)
+from countersign.tools.conversation import proposals_in, uses_in
+from countersign.tools.guard import Catalogued, Guard, bounded
 from countersign.tools.model import Counterparty, Surroundings
 from countersign.tools.names import CHECK_NUMBER, LOOK_UP_COUNTERPARTY, RECORD_OBLIGATION, SEARCH_PRECEDENTS
 from countersign.tools.policy import Bounds, Rule, ToolPolicy
+from countersign.tools.ports import CallRow, CircuitRefusal, Gone, GuardServices
 from countersign.words import ToolVerdict
 
 TEXT = "1. Fees. The Customer shall pay within thirty (30) days.\n"

@@ -24,9 +24,9 @@ from countersign.store.tool_calls import ToolCalls, ToolCounts
 from countersign.store.tool_rules import ToolRules
 from countersign.tools.approval import InForce, objection
 from countersign.tools.digests import args_digest
-from countersign.tools.guard import CallRow
 from countersign.tools.names import CHECK_DATE, RECORD_OBLIGATION, SEND_NOTICE
 from countersign.tools.policy import ToolPolicy
+from countersign.tools.ports import CallRow
 from countersign.words import EffectState, ToolVerdict
 from workers.outbox import put
 
