@@ -23,6 +23,7 @@ from countersign.store.database import Database
 from countersign.store.documents import DocumentStore
 from countersign.store.keys import load_key
 from countersign.store.reviews import ReviewStore
+from countersign.store.runs import AgentRuns
 from countersign.store.script import connect
 from countersign.store.vault import Vault
 from countersign.store.waiting import WaitingStore
@@ -52,6 +53,7 @@ class Services:
     pseudonyms: Pseudonyms
     documents: DocumentStore
     reviews: ReviewStore
+    runs: AgentRuns
     trail: AuditTrail
     ledger: Ledger
     session: SessionMemory
@@ -113,6 +115,7 @@ class Services:
                 pseudonyms=pseudonyms,
                 documents=DocumentStore(db, vault),
                 reviews=ReviewStore(db, vault),
+                runs=AgentRuns(db, vault),
                 trail=AuditTrail(db, pseudonyms, settings.retention_days),
                 ledger=Ledger(db),
                 session=SessionMemory(redis, vault, settings.session_ttl_s),

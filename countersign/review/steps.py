@@ -44,11 +44,15 @@ class JudgeInput(Payload):
 
 
 class JudgeResult(Payload):
-    """The screening with the agent's verdict in it, how many characters of the document it read, what that took."""
+    """The screening with the agent's verdict in it, how many characters of the document it read, what that took.
+
+    `degraded`, here and below, names models that failed or were skipped before another answered.
+    """
 
     screening: Screening
     chars: int
     metrics: AgentMetrics
+    degraded: tuple[str, ...] = ()
 
 
 class IntentResult(Payload):
@@ -56,6 +60,7 @@ class IntentResult(Payload):
 
     intent: Intent
     metrics: AgentMetrics
+    degraded: tuple[str, ...] = ()
 
 
 class RecallInput(Payload):
@@ -83,6 +88,7 @@ class PlanResult(Payload):
 
     plan: Plan
     metrics: AgentMetrics | None = None
+    degraded: tuple[str, ...] = ()
 
 
 class AnalyseInput(Payload):
@@ -104,6 +110,8 @@ class ReconcileInput(Payload):
     reports: tuple[SpecialistReport, ...]
     degraded: tuple[str, ...] = ()
     ask: str = ""
+    by_rule: bool = False
+    """No model may conclude: the conclusion is a plain count."""
 
 
 class ReconcileResult(Payload):
