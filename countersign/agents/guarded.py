@@ -29,7 +29,8 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import RunContext
 
-from countersign.breaker.circuits import Circuits, Kind, Permit, Result
+from countersign.breaker.circuits import Circuits
+from countersign.breaker.words import Kind, Permit, Result
 from countersign.errors import CircuitOpen, Throttled
 
 SILENCE_S = 45.0
@@ -211,8 +212,14 @@ class GuardedModel(WrapperModel):
         yield CompletedStreamedResponse(response, model_request_parameters=model_request_parameters, replay_events=True)
 
     def _whole(self, response: ModelResponse) -> ModelResponse:
-        """A stream can end as if it were done when a proxy closes it; the reason for the end is then missing."""
-        if response.state == "incomplete" or (response.finish_reason is None and response.state == "complete"):
+        """A stream can end as if it were done when a proxy closes it; then the reason for its end is missing.
+
+        For Chat Completions pydantic-ai supplies "stop" for it, since some providers never give one; those give usage.
+        """
+        unsaid = response.finish_reason is None or (
+            response.usage.unmeasured_requests > 0 and "finish_reason" not in (response.provider_details or {})
+        )
+        if response.state == "incomplete" or (unsaid and response.state == "complete"):
             raise ModelConnectionError(self.model_name, "the stream ended before the answer did", phase="read")
         return response
 
