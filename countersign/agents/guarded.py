@@ -31,7 +31,7 @@ from pydantic_ai.tools import RunContext
 
 from countersign.breaker.circuits import Circuits
 from countersign.breaker.words import Kind, Permit, Result
-from countersign.errors import CircuitOpen, Throttled
+from countersign.errors import CircuitOpen, CountersignError, Throttled
 
 SILENCE_S = 45.0
 """Seconds without a streamed event after which a chain moves on to its next model, and after which a request that is
@@ -194,6 +194,8 @@ class GuardedModel(WrapperModel):
             overdue = (model_settings or {}).get("request_timeout")
             if now - heard >= SILENCE_S or (overdue is not None and now - began >= overdue):
                 result = Result(Kind.FAILURE, now - began)
+            else:
+                await self._withdraw()
             raise
         finally:
             await self._tell(permit, result)
@@ -227,6 +229,14 @@ class GuardedModel(WrapperModel):
         """Giving a model up for the next one is progress: it happens once a model and request."""
         if not self._alone:
             self._watch.progress()
+
+    async def _withdraw(self) -> None:
+        """A request that was given up for no fault of the provider's is not held against the run."""
+        with anyio.move_on_after(_TELL_S, shield=True):
+            try:
+                await self._watch.ended(refused=False, counts=False)
+            except CountersignError as error:  # the run is another attempt's by now, or Postgres is away
+                _log.info("a cancelled request stays open in the journal: %s", error.type)
 
     async def _tell(self, permit: Permit, result: Result) -> None:
         """Shielded: a cancelled request gives its place back, too. A lease that is not given back runs out."""

@@ -58,7 +58,7 @@ class Run:
         self.words.append("sending" if counts else "probing")
 
     async def ended(self, *, refused: bool, counts: bool) -> None:
-        self.words.append(("refused" if refused else "lost") + ("" if counts else " as a probe"))
+        self.words.append(("refused" if refused else "lost") + ("" if counts else ", excused"))
 
     def progress(self) -> None:
         if self.words[-1:] != ["progress"]:
@@ -163,7 +163,7 @@ async def test_a_probe_that_fails_is_not_held_against_the_run(lab: LabHandle, mo
     with pytest.raises(ModelSkipped):
         await asked(guarded(model, circuits, run))
     assert [result.kind for result in circuits.results] == [Kind.FAILURE]
-    assert run.words == ["probing", "lost as a probe"]
+    assert run.words == ["probing", "lost, excused"]
 
 
 @pytest.mark.parametrize("do", ["hang", "stall"])
@@ -198,12 +198,14 @@ async def test_an_answer_cut_in_the_middle_is_given_by_the_next_model_in_the_sam
 
 async def test_a_cancelled_request_is_given_back_and_no_failure(lab: LabHandle, model: Model, circuits: Heard) -> None:
     lab.script(Rule(do="stall", answer=(ANSWER,), chunk_chars=8))
-    task = asyncio.create_task(asked(guarded(model, circuits, Run())))
+    run = Run()
+    task = asyncio.create_task(asked(guarded(model, circuits, run)))
     await lab.until("a part has come", lambda seen: any(one.tokens_sent for one in seen))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [result.kind for result in circuits.results] == [Kind.IGNORED]
+    assert run.words[-1] == "lost, excused", "it is not held against the run"
     await lab.until("the client has gone", lambda seen: seen[-1].outcome == "abandoned")
 
 
