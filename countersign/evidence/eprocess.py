@@ -14,8 +14,9 @@ items that are right or wrong, u is the Kelly bet when the true share is bar + u
     M_i = (M_{i-1} + 1) (1 + w_i v (bar - x_i) / (1 - bar)),   0 < v < 1,
 
 an e-detector (Shin, Ramdas and Rinaldo, "E-detectors", NEJSDS 2:229, 2024). While E[x_i | past] >= bar, M_i - i is a
-supermartingale, so the mean number of items until the value reaches A is at least A. For items that are right or wrong,
-v is the Kelly bet after a fall to bar (1 - v).
+supermartingale, so the mean number of items until the value reaches A + M_0 is at least A. The start M_0 is above 0, as
+an arm is least known when it was just promoted (Moustakides, Polunchenko and Tartakovsky, Statistica Sinica 21:571,
+2011). For items that are right or wrong, v is the Kelly bet after a fall to bar (1 - v).
 
 Items that were looked at with different propensities enter with the weight w = least / propensity, which has
 E[looked w (x - bar)] = least E[x - bar], so that both statements hold for all items and not only for those looked at;
@@ -32,6 +33,8 @@ from pydantic import Field
 
 from countersign.evidence.observation import Frozen, Observation
 
+Floats = NDArray[np.float64]
+
 BETS: tuple[tuple[float, float], ...] = ((0.2, 0.1), (0.45, 0.6), (0.9, 0.3))
 """(u, share of the starting capital): for an arm just above the bar, clearly above it, and nearly without fault.
 
@@ -41,6 +44,9 @@ tails, and so that an arm of 0.96 gets there too; `benchmarks/autonomy.py` measu
 
 DROPS: tuple[tuple[float, float], ...] = ((0.1, 0.8), (0.5, 0.2))
 """(v, share). A fall of ten points, and a collapse."""
+
+HEAD_START = 10.0
+"""M_0, in items: what a watch begins with."""
 
 _FULL = 1e15
 """A watch's value is cut here: far above any threshold, far below the largest float."""
@@ -125,30 +131,31 @@ class Watch(Frozen):
 
     bar: float = Field(gt=0, lt=1)
     items: int = 0
-    values: tuple[float, ...] = (0.0,) * len(DROPS)
+    values: tuple[float, ...] = (HEAD_START,) * len(DROPS)
 
     def seen(self, observation: Observation) -> "Watch":
         """The evidence after one more item."""
-        edge = observation.weight * (self.bar - observation.agreement) / (1.0 - self.bar)
-        return self.model_copy(
-            update={
-                "items": self.items + 1,
-                "values": tuple(
-                    min(_FULL, (value + 1.0) * (1.0 + drop * edge))
-                    for value, (drop, _) in zip(self.values, DROPS, strict=True)
-                ),
-            }
-        )
+        values = watched(np.asarray(self.values), observation.agreement, self.bar, observation.weight)
+        return self.model_copy(update={"items": self.items + 1, "values": tuple(values.tolist())})
 
-    @property
-    def value(self) -> float:
-        """The e-detector: alarm where it reaches the wanted mean number of items between false alarms."""
-        return sum(share * value for value, (_, share) in zip(self.values, DROPS, strict=True))
+    def suspicion(self, run_length: float) -> float:
+        """The e-detector as a share of what sets it off; at 1 it goes off, on average after `run_length` items or more
+        where nothing fell."""
+        return float(suspicions(np.asarray(self.values), run_length))
 
 
-def log_path(
-    agreements: ArrayLike, bar: float, weights: ArrayLike = 1.0, *, bets: Sequence[tuple[float, float]] = BETS
-) -> NDArray[np.float64]:
+def watched(values: Floats, agreements: ArrayLike, bar: float, weights: ArrayLike = 1.0) -> Floats:
+    """`Watch.values` after one more item; axis 0 is that of `DROPS`, the others may hold many arms at once."""
+    edge = np.asarray(weights) * (bar - np.asarray(agreements)) / (1.0 - bar)
+    return np.minimum(_FULL, (values + 1.0) * (1.0 + np.multiply.outer([drop for drop, _ in DROPS], edge)))
+
+
+def suspicions(values: Floats, run_length: float) -> Floats:
+    """`Watch.suspicion` of values as `watched` returns them."""
+    return np.tensordot([share for _, share in DROPS], values, axes=1) / (run_length + HEAD_START)
+
+
+def log_path(agreements: ArrayLike, bar: float, weights: ArrayLike = 1.0) -> Floats:
     """`Growth.log_e` after every item, for sequences along the last axis; any number of them at once.
 
     Raises:
@@ -163,7 +170,7 @@ def log_path(
             raise ValueError(f"{name}: must lie in [0, 1]")
     edge = weighing * (values / bar - 1.0)
     total = np.full(edge.shape, -np.inf)
-    for bet, share in bets:
+    for bet, share in BETS:
         total = np.logaddexp(total, log(share) + np.cumsum(np.log1p(bet * edge), axis=-1))
     return total
 

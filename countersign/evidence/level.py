@@ -69,7 +69,7 @@ class Track(Frozen):
 
     def suspicion(self, policy: EvidencePolicy) -> float:
         """The watch's value as a share of what sets it off; 0 where nothing is watched yet."""
-        return self.watch.value / policy.run_length if self.watch else 0.0
+        return self.watch.suspicion(policy.run_length) if self.watch else 0.0
 
 
 class CellState(Frozen):
@@ -231,8 +231,8 @@ def explain(state: CellState, policy: EvidencePolicy) -> tuple[str, ...]:
             lines.append(f"{_words(track.level)}: {_verdict(track.growth, policy)}")
         if track.watch:
             lines.append(
-                f"{_words(track.level)}: the watch stands at {track.watch.value:.1f} and goes off at "
-                f"{policy.run_length:g}, {_count(track.watch.items, 'item')} watched"
+                f"{_words(track.level)}: the watch stands at {track.suspicion(policy):.1%} of what sets it off, "
+                f"{_count(track.watch.items, 'item')} watched"
             )
     return tuple(lines)
 
@@ -240,8 +240,8 @@ def explain(state: CellState, policy: EvidencePolicy) -> tuple[str, ...]:
 def _fell(track: Track, policy: EvidencePolicy) -> str:
     watched = track.watch.items if track.watch else 0
     return (
-        f"agreement fell below {track.growth.bar:g}: after {_count(watched, 'item')} the watch reached "
-        f"{policy.run_length:g}, which an arm at the bar does less than once in {policy.run_length:g} items"
+        f"agreement fell below {track.growth.bar:g}: the watch went off after {_count(watched, 'item')}, which for an "
+        f"arm at the bar happens once in {policy.run_length:g} items on average, or more rarely"
     )
 
 
@@ -261,7 +261,8 @@ def _verdict(growth: Growth, policy: EvidencePolicy) -> str:
             f"enough: {policy.threshold:g} is reached with a probability of at most {policy.alpha:g} by an arm that is "
             f"not above {growth.bar:g}, however often one looks"
         )
-    return f"not enough: it takes {policy.threshold:g}, {_count(growth.still_needed(policy.threshold), 'item')} more if all agree"
+    needed = _count(growth.still_needed(policy.threshold), "item")
+    return f"not enough: it takes {policy.threshold:g}, {needed} more if all agree"
 
 
 def _count(number: int, word: str) -> str:

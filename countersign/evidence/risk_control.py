@@ -22,10 +22,12 @@ from countersign.evidence.eprocess import log_path
 
 Floats = NDArray[np.float64]
 
-GRID: tuple[float, ...] = tuple(round(0.99 - 0.01 * step, 2) for step in range(50))
-"""Thresholds from strict to lax. They are fixed beforehand: a grid taken from the data would be one more choice."""
-STARTS: tuple[float, ...] = (0.98, 0.95, 0.9, 0.8)
-"""Where shares of delta stand, equal ones: above the highest confidences there may be too few items to start with."""
+DOUBTS: tuple[float, ...] = tuple(0.25 * step for step in range(2, 61))
+"""Candidates, strict to lax, as doubt in units of the target: the threshold is 1 - doubt x target. They are fixed
+beforehand: a grid taken from the data would be one more choice."""
+STARTS: tuple[float, ...] = (1.0, 2.5)
+"""Where delta is spent, in equal parts. At 1 every item's doubt is below the target, so with an honest confidence the
+mean is well below; there are more items above the second, in case nearly none is that sure."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def review_threshold(  # noqa: PLR0913 - each has a default
     delta: float = 0.05,
     weights: ArrayLike | None = None,
     binary: bool = False,
-    grid: Sequence[float] = GRID,
+    doubts: Sequence[float] = DOUBTS,
     starts: Sequence[float] = STARTS,
 ) -> ReviewThreshold:
     """The laxest threshold whose mean error is at most `target`, wrong with a probability of at most `delta`.
@@ -100,22 +102,23 @@ def review_threshold(  # noqa: PLR0913 - each has a default
     it must follow from what they are, not from a look at them. `weights` as in `betting_p_value`.
 
     Raises:
-        ValueError: lengths differ, a number is out of its range, `binary` is not true, the grid does not fall or a
-            start is not on it, or `binary` comes with weights.
+        ValueError: lengths differ, a number is out of its range, `binary` is not true or comes with weights, `doubts`
+            do not rise or a start is not among them.
     """
     sure, loss, weighing = _checked(confidences, losses, weights)
     if not 0 < target < 1 or not 0 < delta < 1:
         raise ValueError(f"target, delta: must lie between 0 and 1, not {target} and {delta}")
     if binary and (weights is not None or not np.isin(loss, (0.0, 1.0)).all()):
         raise ValueError("binary: losses are not all 0 or 1, or have weights")
-    if any(lax >= strict for strict, lax in pairwise(grid)):
-        raise ValueError("grid: must fall from strict to lax")
-    if not starts or not set(starts) <= set(grid):
-        raise ValueError("starts: must be thresholds of the grid, at least one")
+    if any(strict >= lax for strict, lax in pairwise(doubts)):
+        raise ValueError("doubts: must rise from strict to lax")
+    if not starts or len(set(starts)) != len(starts) or not set(starts) <= set(doubts):
+        raise ValueError("starts: must be some of the doubts, each once")
     found: tuple[float, float] | None = None
     carried = 0.0
-    for threshold in grid:
-        level = carried + (delta / len(starts) if threshold in starts else 0.0)
+    for doubt in doubts:
+        threshold = 1.0 - doubt * target
+        level = carried + (delta / len(starts) if doubt in starts else 0.0)
         kept = sure >= threshold
         if binary:
             p = binomial_p_value(int(loss[kept].sum()), int(kept.sum()), target) if kept.any() else 1.0
