@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from math import sqrt
+from math import log, log1p, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.intervals import wilson
 from countersign.evidence.audit_sample import share_looked_at
 from countersign.evidence.calibration import fit
-from countersign.evidence.eprocess import DROPS, HEAD_START, log_path, suspicions, watched
+from countersign.evidence.eprocess import BETS, DROPS, HEAD_START, log_path, suspicions, watched
 from countersign.evidence.level import EvidencePolicy
 from countersign.evidence.risk_control import review_threshold
 from countersign.words import Autonomy
@@ -99,6 +99,26 @@ def promoted(draw: Draw, bar: float, arms: int, items: int, seed: int) -> tuple[
         share = np.cumsum(agreements * (weights > 0), axis=1) / np.maximum(looked, 1)
         naive.append(first((looked >= FEWEST_NAIVE) & (wilson_low(share, np.maximum(looked, 1)) > bar)))
     return np.concatenate(ours), np.concatenate(naive)
+
+
+def promoted_exactly(bar: float, share: float, items: int) -> float:
+    """The probability that an arm that is right with `share` is promoted within so many items, computed.
+
+    The gate's capital depends on nothing but how many items there were and how many were wrong; so the distribution of
+    the number wrong among arms not yet promoted is carried from item to item.
+    """
+    wrong = np.arange(items + 1)
+    begun = [log(part) + wrong * (log1p(-bet) - log1p(bet * (1 / bar - 1))) for bet, part in BETS]
+    steps = [log1p(bet * (1 / bar - 1)) for bet, _ in BETS]
+    alive = np.zeros(items + 1)
+    alive[0] = 1.0
+    for item in range(1, items + 1):
+        upto = item + 1
+        alive[1:upto] = alive[1:upto] * share + alive[: upto - 1] * (1 - share)
+        alive[0] *= share
+        capital = np.logaddexp.reduce([at[:upto] + item * step for at, step in zip(begun, steps, strict=True)])
+        alive[:upto][capital >= np.log(POLICY.threshold)] = 0.0
+    return 1.0 - float(alive.sum())
 
 
 def wilson_low(share: Floats, n: NDArray[np.int64]) -> Floats:
@@ -232,11 +252,13 @@ def measure_promotion(figures: Figures, arms: int, items: int, seed: int) -> Non
         ours, naive = promoted(draw, bar, arms, items, seed)
         figures.share(f"false_promotion{name}", int((ours < NEVER).sum()), arms, f"  {what}: falsely promoted")
         figures.share(f"naive_false_promotion{name}", int((naive < NEVER).sum()), arms, "    by the naive gate")
-    draw = looked_at_unevenly(low, weighted=False)
-    ours, _ = promoted(draw, low, arms // 10, items, seed)
-    figures.share(
-        "false_promotion_unweighted", int((ours < NEVER).sum()), arms // 10, "    the same without propensity weights"
-    )
+    for name, bar in (("", low), ("_autonomous", high)):
+        exact = promoted_exactly(bar, bar, items)
+        figures.found[f"false_promotion{name}_exact"] = round(exact, 5)
+        print(f"  arm exactly at {bar}, right or wrong: computed, not drawn: {exact:.5f}")
+    ours, _ = promoted(looked_at_unevenly(low, weighted=False), low, arms // 10, items, seed)
+    falsely = int((ours < NEVER).sum())
+    figures.share("false_promotion_unweighted", falsely, arms // 10, "  the last again, without propensity weights")
     deserving = max(1000, arms // 5)
     for share, bar, limit in ((0.97, low, 8000), (0.98, low, 4000), (0.99, low, 2000), (0.99, high, 20_000)):
         ours, naive = promoted(right_or_wrong(share), bar, deserving, limit, seed + 1)

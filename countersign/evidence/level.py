@@ -133,10 +133,14 @@ def observe(state: CellState, observation: Observation, policy: EvidencePolicy) 
     """
     if (state.semi.growth.bar, state.autonomous.growth.bar) != (policy.semi_bar, policy.autonomous_bar):
         raise ValueError("policy: its bars are not those of the evidence; evidence against another bar starts anew")
-    semi, autonomous = (track.seen(observation, policy) for track in (state.semi, state.autonomous))
+    semi, autonomous = (
+        # Taken back first, counted then: so the error weighs on the way back up as well.
+        (track.taken_back() if observation.critical else track).seen(observation, policy)
+        for track in (state.semi, state.autonomous)
+    )
     level, rule, reason = state.level, "", ""
     if observation.critical:
-        semi, autonomous, level, rule = semi.taken_back(), autonomous.taken_back(), Autonomy.SUPERVISED, "critical"
+        level, rule = Autonomy.SUPERVISED, "critical"
         reason = "a severity-1 error: a person found what the agents had missed or understated"
     elif semi.suspicion(policy) >= 1:
         reason = _fell(semi, policy)
