@@ -27,6 +27,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/admission.py
 	@$(BIN)/python benchmarks/fairness.py
 	@$(BIN)/python benchmarks/spike.py
+	@$(BIN)/python benchmarks/autonomy.py
 
 # Stored histories of every route, written anew. Only for a change that is meant to alter what new reviews do.
 histories: $(VENV)/.dev

@@ -9,19 +9,21 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from countersign.errors import CountersignError, ServiceUnavailable
+from countersign.store.runs import Superseded
 
 _log = logging.getLogger(__name__)
 
-RETRYABLE = (ServiceUnavailable,)
+RETRYABLE = (ServiceUnavailable, Superseded)
 MAX_MESSAGE = 500
 """Characters of an error text that may enter a history: texts can be huge, and drivers put values into them."""
 
 
 @contextmanager
 def typed_errors() -> Iterator[None]:
-    """Raise the domain's errors as `ApplicationError` of the same type, final unless a server was away.
+    """Raise the domain's errors as `ApplicationError` of the same type.
 
-    The remedy travels as the error's only detail. Expected refusals are benign: they are answers, not alarms.
+    Final unless a server was away or another attempt has taken over. The remedy travels as the error's only detail.
+    Expected refusals are benign: they are answers, not alarms.
     """
     try:
         yield

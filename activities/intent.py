@@ -2,7 +2,8 @@
 
 from temporalio import activity
 
-from activities.agents import Team, heartbeat, model_errors
+from activities.agents import Team
+from activities.failures import typed_errors
 from countersign.agents import team
 from countersign.review.steps import IntentResult, StepInput
 
@@ -16,9 +17,11 @@ class Understand:
     @activity.defn
     async def understand(self, given: StepInput) -> IntentResult:
         """Read the intent from instruction and document."""
-        with model_errors():
+        key = given.admission.key
+        with typed_errors():
             deps = await self._agents.deps(given.admission)
             model = self._agents.model(deps.playbook, "intent")
-            intent, metrics = await team.understand(deps, given.ask, model, call_id="intent", progress=heartbeat)
+            async with self._agents.call(key, "intent", model) as call:
+                intent, metrics, degraded = await team.understand(deps, given.ask, call)
             await self._agents.record(given.admission, metrics)
-        return IntentResult(intent=intent, metrics=metrics)
+        return IntentResult(intent=intent, metrics=metrics, degraded=degraded)

@@ -2,9 +2,9 @@
 
 from temporalio import activity
 
-from activities.agents import Team, heartbeat, model_errors
+from activities.agents import Team
+from activities.failures import typed_errors
 from countersign.agents import sentinel
-from countersign.agents.run import Call
 from countersign.review.steps import JudgeInput, JudgeResult
 
 
@@ -17,14 +17,18 @@ class Judge:
     @activity.defn
     async def judge(self, given: JudgeInput) -> JudgeResult:
         """Hear the sentinel agent about instruction and document."""
-        with model_errors():
+        key = given.admission.key
+        with typed_errors():
             deps = await self._agents.deps(given.admission)
-            judgement = await sentinel.judge(
-                given.ask,
-                deps.document,
-                given.screening,
-                Call(self._agents.sentinel(given.admission), "sentinel", heartbeat),
-                block_above=deps.playbook.block_above,
-            )
+            model = self._agents.sentinel(given.admission)
+            async with self._agents.call(key, "sentinel", model) as call:
+                judgement = await sentinel.judge(
+                    given.ask, deps.document, given.screening, call, block_above=deps.playbook.block_above
+                )
             await self._agents.record(given.admission, judgement.metrics)
-        return JudgeResult(screening=judgement.screening, chars=judgement.chars, metrics=judgement.metrics)
+        return JudgeResult(
+            screening=judgement.screening,
+            chars=judgement.chars,
+            metrics=judgement.metrics,
+            degraded=judgement.degraded,
+        )

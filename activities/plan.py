@@ -3,14 +3,15 @@
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.agents import Team, heartbeat, model_errors
+from activities.agents import Team
+from activities.failures import typed_errors
 from countersign.agents import plans, team
 from countersign.agents.deps import AgentDeps
 from countersign.review.payloads import Plan
 from countersign.review.steps import PlanInput, PlanResult
 
-ATTEMPTS = 3
-"""After so many failures of the model the plan is made by rule: a plan is worth less than a review."""
+FAILURES = 3
+"""After so many lost requests or useless answers the plan is made by rule: a plan is worth less than a review."""
 
 
 class MakePlan:
@@ -21,22 +22,26 @@ class MakePlan:
 
     @activity.defn
     async def plan(self, given: PlanInput) -> PlanResult:
-        """Plan the specialists' work. By the playbook's own division of labour when no model answers or none may."""
-        with model_errors():
+        """Plan the specialists' work. By the playbook's own division of labour when no model answers or none may.
+
+        While no model may be asked the step waits; a workflow that has waited enough asks again, `by_rule`.
+        """
+        with typed_errors():
             deps = await self._agents.deps(given.admission, ask=given.ask, intent=given.intent, recall=given.recall)
         if given.by_rule:
-            return PlanResult(plan=_by_rule(deps, "screening asks for care"))
+            return PlanResult(plan=_by_rule(deps, "no model may plan"))
         try:
-            with model_errors():
+            with typed_errors():
                 model = self._agents.model(deps.playbook, "plan")
-                plan, metrics = await team.plan(deps, model, call_id="plan", progress=heartbeat)
+                async with self._agents.call(given.admission.key, "plan", model, failures=FAILURES) as call:
+                    plan, metrics, degraded = await team.plan(deps, call)
         except ApplicationError as error:
-            if not error.non_retryable and activity.info().attempt < ATTEMPTS:
+            if not error.non_retryable:
                 raise
             return PlanResult(plan=_by_rule(deps, "no model answered"))
-        with model_errors():
+        with typed_errors():
             await self._agents.record(given.admission, metrics)
-        return PlanResult(plan=plan, metrics=metrics)
+        return PlanResult(plan=plan, metrics=metrics, degraded=degraded)
 
 
 def _by_rule(deps: AgentDeps, why: str) -> Plan:

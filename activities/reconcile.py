@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.agents import Team, heartbeat, model_errors
+from activities.agents import Team
+from activities.failures import typed_errors
 from countersign.agents import team
 from countersign.agents.outputs import Synthesis
 from countersign.review.payloads import AgentMetrics, AnalysisResult, Finding
@@ -14,8 +15,9 @@ from countersign.review.steps import ReconcileInput, ReconcileResult
 from countersign.review.verify import calibrated, verify_reports
 from countersign.tools.effects import grounded
 
-ATTEMPTS = 3
-"""After so many failures of the model the conclusion is a plain count: a person looks at the findings anyway."""
+FAILURES = 3
+"""After so many lost requests or useless answers the conclusion is a plain count: a person looks at the findings
+anyway."""
 
 
 class Reconcile:
@@ -26,8 +28,11 @@ class Reconcile:
 
     @activity.defn
     async def reconcile(self, given: ReconcileInput) -> ReconcileResult:
-        """Verify, merge, conclude. Without a model that answers, the result says so, with confidence 0."""
-        with model_errors():
+        """Verify, merge, conclude. Without a model that answers, the result says so, with confidence 0.
+
+        While no model may be asked the step waits; a workflow that has waited enough asks again, `by_rule`.
+        """
+        with typed_errors():
             deps = await self._agents.deps(given.admission, ask=given.ask, intent=given.intent, recall=given.recall)
         suggestions = {f.key: (f.preferred.text, f.fallback.text) for f in deps.playbook.families}
         verified = await asyncio.to_thread(verify_reports, given.reports, deps.document, suggestions)
@@ -35,18 +40,21 @@ class Reconcile:
         degraded = tuple(f"{report.specialist}: {reason}" for report in given.reports for reason in report.degraded)
         synthesis: Synthesis | None = None
         metrics: AgentMetrics | None = None
-        try:
-            with model_errors():
-                model = self._agents.model(deps.playbook, "reconcile")
-                synthesis, metrics = await team.synthesise(
-                    deps, verified.findings, model, call_id="reconcile", progress=heartbeat
-                )
-        except ApplicationError as error:
-            if not error.non_retryable and activity.info().attempt < ATTEMPTS:
-                raise
-            degraded += (f"conclusion: {error.type}",)
+        if given.by_rule:
+            degraded += ("conclusion: no model answered",)
+        else:
+            try:
+                with typed_errors():
+                    model = self._agents.model(deps.playbook, "reconcile")
+                    async with self._agents.call(given.admission.key, "reconcile", model, failures=FAILURES) as call:
+                        synthesis, metrics, without = await team.synthesise(deps, verified.findings, call)
+                degraded += without
+            except ApplicationError as error:
+                if not error.non_retryable:
+                    raise
+                degraded += (f"conclusion: {error.type}",)
         if metrics is not None:
-            with model_errors():
+            with typed_errors():
                 await self._agents.record(given.admission, metrics)
         silent = sum(1 for report in given.reports if report.metrics is None)
         confidence = calibrated(

@@ -1,4 +1,4 @@
-"""settle: the review's calls summed from the ledger."""
+"""settle: what is left of its agent runs entered and dropped, and the review's calls summed from the ledger."""
 
 from temporalio import activity
 
@@ -17,4 +17,5 @@ class Settle:
     async def settle(self, key: ReviewKey) -> Usage:
         """Tokens and money of all the review's agent calls."""
         with typed_errors():
+            await self._services.runs.settle(key.workflow_id)
             return await self._services.ledger.settle(key)

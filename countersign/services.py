@@ -25,6 +25,7 @@ from countersign.store.documents import DocumentStore
 from countersign.store.effects import EffectStore
 from countersign.store.keys import load_key
 from countersign.store.reviews import ReviewStore
+from countersign.store.runs import AgentRuns
 from countersign.store.script import connect
 from countersign.store.tool_rules import ToolRules
 from countersign.store.vault import Vault
@@ -55,6 +56,7 @@ class Services:
     pseudonyms: Pseudonyms
     documents: DocumentStore
     reviews: ReviewStore
+    runs: AgentRuns
     trail: AuditTrail
     ledger: Ledger
     session: SessionMemory
@@ -120,6 +122,7 @@ class Services:
                 pseudonyms=pseudonyms,
                 documents=DocumentStore(db, vault),
                 reviews=ReviewStore(db, vault),
+                runs=AgentRuns(db, vault),
                 trail=AuditTrail(db, pseudonyms, settings.retention_days),
                 ledger=Ledger(db),
                 session=SessionMemory(redis, vault, settings.session_ttl_s),

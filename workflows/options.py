@@ -120,39 +120,62 @@ SCREEN = ActivityConfig(
     ),
 )
 
+_AGENT_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    backoff_coefficient=2,
+    maximum_interval=timedelta(minutes=1),
+    # As many as fit the step's time at one a second: waiting for an open circuit is an attempt like any other, and must
+    # not be the last one. What bounds a step is its time; what bounds its cost is `activities.agents.FAILURES`, counted
+    # where the money is: in requests that were lost or answered with what is of no use.
+    maximum_attempts=7200,
+    non_retryable_error_types=PERMANENT,
+)
+_TOKENS = timedelta(seconds=60)
+"""How long an agent's step may be silent. It beats on every streamed token and finished tool call and on nothing else,
+so this bounds the wait for the first token, which is the longest: a long document is read before it. A step whose
+worker was killed, and one whose provider hangs, goes on elsewhere after this. Above `agents.guarded.SILENCE_S`, in
+which a chain gives a silent model up for the next one. A model that thinks for longer before its first token must
+stream its thinking. Cancellation reaches a step with its next beat: in 5 s (`workers.run`) while anything comes."""
+
 AGENT = ActivityConfig(
     task_queue=AGENTS_QUEUE,
-    # One agent run: a few model requests.
+    # One agent run: a few model requests. What it has got by then is kept, and the next attempt goes on after it.
     start_to_close_timeout=timedelta(minutes=10),
-    # Then the review goes on without this agent, and to a person.
+    # An outage of the only provider may last as long. Then the review goes on without this agent, and to a person.
     schedule_to_close_timeout=timedelta(hours=2),
-    # It beats on progress only (a model response, a finished tool call): a silent provider runs into this.
-    heartbeat_timeout=timedelta(minutes=2),
-    retry_policy=RetryPolicy(
-        initial_interval=timedelta(seconds=1),
-        backoff_coefficient=2,
-        maximum_interval=timedelta(minutes=1),
-        maximum_attempts=8,
-        non_retryable_error_types=PERMANENT,
-    ),
+    heartbeat_timeout=_TOKENS,
+    retry_policy=_AGENT_RETRY,
 )
 
+HURRIED = ActivityConfig(
+    task_queue=AGENTS_QUEUE,
+    start_to_close_timeout=timedelta(minutes=10),
+    # A review waits for models once, not once a step: when one step has waited in vain, those after it get this long.
+    schedule_to_close_timeout=timedelta(minutes=10),
+    heartbeat_timeout=_TOKENS,
+    retry_policy=_AGENT_RETRY,
+)
+"""Agents of a review that has waited as long as a step may."""
+
+BY_RULE = ActivityConfig(
+    task_queue=AGENTS_QUEUE,
+    # Pattern search over a long document.
+    start_to_close_timeout=timedelta(minutes=2),
+    # No model is asked, so nothing but our own servers can be away: as long as with the other steps that must be done.
+    schedule_to_close_timeout=timedelta(hours=24),
+    retry_policy=_STORE_RETRY,
+)
+"""Plan and conclusion without a model: what a review goes on with when there is none."""
 
 JUDGE = ActivityConfig(
     task_queue=AGENTS_QUEUE,
     # One answer of a cheap model, corrected once or twice.
     start_to_close_timeout=timedelta(minutes=5),
-    # Then the verdict of patterns and scorer stands, and the review goes to a person, as without a screening.
-    schedule_to_close_timeout=timedelta(minutes=30),
-    # As with the other agents, it beats on progress only.
-    heartbeat_timeout=timedelta(minutes=2),
-    retry_policy=RetryPolicy(
-        initial_interval=timedelta(seconds=1),
-        backoff_coefficient=2,
-        maximum_interval=timedelta(minutes=1),
-        maximum_attempts=8,
-        non_retryable_error_types=PERMANENT,
-    ),
+    # Longer than outages mostly last. Then the verdict of patterns and scorer stands, and the review goes to a person,
+    # as without a screening.
+    schedule_to_close_timeout=timedelta(hours=1),
+    heartbeat_timeout=_TOKENS,
+    retry_policy=_AGENT_RETRY,
 )
 """The sentinel agent: every other agent waits for it."""
 

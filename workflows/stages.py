@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import FailureError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, FailureError, RetryState, is_cancelled_exception
 from temporalio.workflow import ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
@@ -57,6 +57,8 @@ class Stages:
         self._request = request
         self._left = Capability()
         """What screening left the review."""
+        self._patient = True
+        """Whether the review may still wait for models: once, for as long as a step may take, not once a step."""
 
     @property
     def _ask(self) -> str:
@@ -73,6 +75,14 @@ class Stages:
         reports = await self._analyse(intent, recall, plan)
         analysis = await self._reconcile(intent, recall, reports)
         return Analysed(intent, analysis, self._gate(analysis, intent, recall), self._left)
+
+    def _agent(self, summary: str) -> ActivityConfig:
+        return self._options(options.AGENT if self._patient else options.HURRIED, summary)
+
+    def _waited(self, error: FailureError) -> None:
+        """A step has run out of time: the ones after it are not to wait as long again."""
+        if isinstance(error, ActivityError) and error.retry_state is RetryState.TIMEOUT:
+            self._patient = False
 
     def _options(self, profile: ActivityConfig, summary: str) -> ActivityConfig:
         return options.told(profile, summary, self._admission.tenant_hash, self._admission.weight)
@@ -120,13 +130,15 @@ class Stages:
                 **self._options(options.JUDGE, "sentinel agent over what the patterns let pass"),
             )
         except FailureError as error:
+            self._waited(error)
             self._record.soften(error, "sentinel agent")
             self._leave(capability(screening, judged=False))
             self._screened("not_judged", reason=failure_of(error).type)
             return
         self._record.progress.spent(result.metrics)
+        self._record.progress.degrade(*result.degraded)
         self._take(result.screening)
-        self._screened("judged", **_facts(result.screening), chars=result.chars)
+        self._screened("judged", **_facts(result.screening), chars=result.chars, **_without(result.degraded))
         self._stop_if_blocked(result.screening)
 
     def _take(self, screening: Screening) -> None:
@@ -157,16 +169,20 @@ class Stages:
             result = await workflow.execute_activity_method(
                 Understand.understand,
                 StepInput(admission=self._admission, ask=self._request.ask),
-                **self._options(options.AGENT, "what is asked, about which kind of contract"),
+                **self._agent("what is asked, about which kind of contract"),
             )
         except FailureError as error:
+            self._waited(error)
             self._record.soften(error, "intent")
             self._record.done("not_understood", reason=failure_of(error).type)
             return Intent()
         intent = self._left.plain(result.intent)
         self._record.progress.spent(result.metrics)
+        self._record.progress.degrade(*result.degraded)
         self._record.progress.update(intent=intent, contract_type=intent.contract_type)
-        self._record.done("understood", contract_type=intent.contract_type, task=intent.task)
+        self._record.done(
+            "understood", contract_type=intent.contract_type, task=intent.task, **_without(result.degraded)
+        )
         return intent
 
     async def _recall(self, intent: Intent) -> Recall:
@@ -194,25 +210,41 @@ class Stages:
 
     async def _plan(self, intent: Intent, recall: Recall) -> Plan:
         self._record.enter(Stage.PLAN)
+        given = PlanInput(
+            admission=self._admission,
+            intent=intent,
+            recall=recall,
+            ask=self._ask,
+            by_rule=not self._left.planning,
+        )
         try:
             result = await workflow.execute_activity_method(
-                MakePlan.plan,
-                PlanInput(
-                    admission=self._admission,
-                    intent=intent,
-                    recall=recall,
-                    ask=self._ask,
-                    by_rule=not self._left.planning,
-                ),
-                **self._options(options.AGENT, "which specialists look at what"),
+                MakePlan.plan, given, **self._agent("which specialists look at what")
             )
         except FailureError as error:
-            raise fatal(error) from error
+            self._without_a_model(error, given.by_rule)
+            try:
+                result = await workflow.execute_activity_method(
+                    MakePlan.plan,
+                    given.model_copy(update={"by_rule": True}),
+                    **self._options(options.BY_RULE, "which specialists look at what, by rule"),
+                )
+            except FailureError as final:
+                raise fatal(final) from final
         if result.metrics is None and self._left.planning:
             self._record.progress.degrade("planner")
         self._record.progress.spent(result.metrics)
-        self._record.done("planned", specialists=[task.specialist for task in result.plan.tasks])
+        self._record.progress.degrade(*result.degraded)
+        specialists = [task.specialist for task in result.plan.tasks]
+        self._record.done("planned", specialists=specialists, **_without(result.degraded))
         return result.plan
+
+    def _without_a_model(self, error: FailureError, by_rule: bool = False) -> None:
+        """Go on to do by rule what no model would: no review fails for want of one. Raises when that was the rule."""
+        self._waited(error)
+        # Reviews of the code before ended here, and may be at it.
+        if by_rule or is_cancelled_exception(error) or not workflow.patched("by-rule"):
+            raise fatal(error) from error
 
     async def _analyse(self, intent: Intent, recall: Recall, plan: Plan) -> tuple[SpecialistReport, ...]:
         self._record.enter(Stage.ANALYSE)
@@ -229,9 +261,10 @@ class Stages:
                         ask=self._ask,
                         left=self._left,
                     ),
-                    **self._options(options.AGENT, f"{task.specialist}: {len(task.families)} clause families"),
+                    **self._agent(f"{task.specialist}: {len(task.families)} clause families"),
                 )
             except FailureError as error:
+                self._waited(error)
                 self._record.soften(error, f"specialist {task.specialist}")
                 reason = f"no answer ({failure_of(error).type})"
                 return SpecialistReport(specialist=task.specialist, families=task.families, degraded=(reason,))
@@ -247,6 +280,7 @@ class Stages:
 
     async def _reconcile(self, intent: Intent, recall: Recall, reports: tuple[SpecialistReport, ...]) -> AnalysisResult:
         self._record.enter(Stage.RECONCILE)
+        found = sum(len(report.findings) for report in reports)
         given = ReconcileInput(
             admission=self._admission,
             intent=intent,
@@ -259,10 +293,18 @@ class Stages:
             result = await workflow.execute_activity_method(
                 Reconcile.reconcile,
                 given,
-                **self._options(options.AGENT, f"{sum(len(report.findings) for report in reports)} findings to verify"),
+                **self._agent(f"{found} findings to verify"),
             )
         except FailureError as error:
-            raise fatal(error) from error
+            self._without_a_model(error)
+            try:
+                result = await workflow.execute_activity_method(
+                    Reconcile.reconcile,
+                    given.model_copy(update={"by_rule": True}),
+                    **self._options(options.BY_RULE, f"{found} findings to verify, by rule"),
+                )
+            except FailureError as final:
+                raise fatal(final) from final
         analysis = result.analysis
         self._record.progress.spent(result.metrics)
         self._record.progress.degrade(*analysis.degraded)
@@ -297,6 +339,11 @@ def _tools(reports: tuple[SpecialistReport, ...]) -> dict[str, int]:
         name = f"{use.tool} {use.verdict}"
         counts[name] = counts.get(name, 0) + use.calls
     return dict(sorted(counts.items()))
+
+
+def _without(degraded: tuple[str, ...]) -> dict[str, Any]:
+    """Models that a step had to do without, as the trail has them; nothing when there were none."""
+    return {"without": list(degraded)} if degraded else {}
 
 
 def _facts(screening: Screening) -> dict[str, Any]:

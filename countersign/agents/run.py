@@ -1,22 +1,29 @@
 """How every agent runs: one typed output through one tool, a bounded number of requests, metrics with a price.
 
+With a journal a run outlives its attempts: each goes on after the last complete response of the one before.
+
 Errors of the model (`ModelAPIError` and its kinds, `UsageLimitExceeded`, `UnexpectedModelBehavior`, and for a fallback
 chain `FallbackExceptionGroup`) pass through unchanged, for the caller to judge which are worth a retry.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic_ai import Agent, ToolOutput
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai import Agent, RunContext, ToolOutput
+from pydantic_ai.exceptions import AgentRunError, UserError
+from pydantic_ai.messages import ModelMessage, ModelRequest, ToolResultEvent, ToolReturnPart
 from pydantic_ai.models import Model
+from pydantic_ai.run import AgentRun
 from pydantic_ai.toolsets import AbstractToolset
-from pydantic_ai.usage import RunUsage, UsageLimits
+from pydantic_ai.usage import UsageLimits
 
+from countersign.agents.guarded import passed_over
+from countersign.agents.journal import Journal, digest_of
+from countersign.agents.metering import metered, responses_of, used
 from countersign.agents.models import REQUEST_SETTINGS
-from countersign.ledger.pricing import price
 from countersign.review.payloads import AgentMetrics
 
 Progress = Callable[[], None]
@@ -31,11 +38,9 @@ LIMITS = UsageLimits(request_limit=2 + OUTPUT_RETRIES, total_tokens_limit=1_500_
 TOOL_LIMITS = UsageLimits(request_limit=8 + OUTPUT_RETRIES, total_tokens_limit=3_000_000)
 """The same for a run with tools: six more requests, each with the results of the calls before it."""
 
-_NODES_BEFORE_WORK = 2
-"""The run's graph first names the prompt and the first request; each node after that means something has finished."""
-
 Deps = TypeVar("Deps")
 Output = TypeVar("Output")
+_log = logging.getLogger(__name__)
 
 
 def make_agent(name: str, deps: type[Deps], output: type[Output], tool: str, instructions: str) -> Agent[Deps, Output]:
@@ -50,6 +55,21 @@ def make_agent(name: str, deps: type[Deps], output: type[Output], tool: str, ins
     )
 
 
+def corrections(ctx: RunContext[Any]) -> int:
+    """How often the run was asked to correct its output, over all its attempts (`ctx.retry` knows of this one only)."""
+    return sum(
+        isinstance(part, ToolReturnPart) and part.outcome == "retried" and part.tool_name == ctx.tool_name
+        for message in ctx.messages
+        if isinstance(message, ModelRequest)
+        for part in message.parts
+    )
+
+
+def may_correct(ctx: RunContext[Any]) -> bool:
+    """Whether a wrong output is worth asking about again."""
+    return corrections(ctx) < OUTPUT_RETRIES
+
+
 @dataclass(frozen=True)
 class Toolbox:
     """What a run may use beside its output tool. `heard` is given the whole conversation when the run has ended."""
@@ -60,67 +80,95 @@ class Toolbox:
 
 @dataclass(frozen=True)
 class Call:
-    """Who answers one run, under which id, and who hears of its progress."""
+    """Who answers one run, under which id, who hears of its progress, and what it has come to before."""
 
     model: Model
     call_id: str
     progress: Progress | None = None
+    journal: Journal | None = None
     tools: Toolbox | None = None
+
+
+@dataclass(frozen=True)
+class _Question:
+    prompt: str
+    digest: str
 
 
 async def run(
     agent: Agent[Deps, Output], prompt: str, deps: Deps, call: Call
 ) -> tuple[Output, AgentMetrics, tuple[str, ...]]:
-    """(output, metrics, names of the models that failed before another answered)."""
+    """(output, metrics over all attempts, what a chain had to do without before a model answered)."""
+    question = _Question(prompt, digest_of(agent.name or "", prompt, agent.output_json_schema()))
+    history = call.journal.resume(question.digest) if call.journal else []
+    if history:
+        try:
+            return await _attempt(agent, question, deps, call, history)
+        except UserError as error:  # pydantic-ai does not go on from it
+            _log.warning("agent run %s begins anew: its checkpoint is refused: %s", call.call_id, type(error).__name__)
+    return await _attempt(agent, question, deps, call, [])
+
+
+async def _attempt(
+    agent: Agent[Deps, Output], question: _Question, deps: Deps, call: Call, history: Sequence[ModelMessage]
+) -> tuple[Output, AgentMetrics, tuple[str, ...]]:
     started = time.perf_counter()
-    toolsets = [call.tools.toolset] if call.tools else []
-    limits = TOOL_LIMITS if call.tools else LIMITS
-    async with agent.iter(prompt, deps=deps, model=call.model, usage_limits=limits, toolsets=toolsets) as running:
-        nodes = 0
-        async for _ in running:
-            nodes += 1
-            if call.progress is not None and nodes > _NODES_BEFORE_WORK:
-                call.progress()
+    known = responses_of(history)
+    async with agent.iter(
+        None if history else question.prompt,
+        deps=deps,
+        model=call.model,
+        message_history=history or None,
+        usage=used(known),
+        usage_limits=TOOL_LIMITS if call.tools else LIMITS,
+        toolsets=[call.tools.toolset] if call.tools else [],
+    ) as running:
+        keeper = _Keeper(call, running, question.digest, len(known))
+        try:
+            async for node in running:
+                if not Agent.is_call_tools_node(node):
+                    continue
+                # Here a response is complete and nothing has been done about it yet.
+                await keeper.keep()
+                async with node.stream(running.ctx) as events:
+                    async for event in events:
+                        if isinstance(event, ToolResultEvent):
+                            keeper.progress()
+        except AgentRunError:
+            await keeper.keep()  # a response that crossed a limit is paid, too
+            raise
     if running.result is None:
         raise RuntimeError(f"agent {agent.name} ended without a result")
-    elapsed = round((time.perf_counter() - started) * 1000)
-    messages = running.result.new_messages()
+    messages = running.result.all_messages()
     if call.tools is not None:
-        call.tools.heard(running.result.all_messages())
-    metrics = _metrics(agent.name or "", call.call_id, messages, running.result.usage, elapsed)
-    return running.result.output, metrics, _failed_models(messages)
+        call.tools.heard(messages)
+    without = passed_over([attempt for one in responses_of(messages) for attempt in one.failed_attempts or ()])
+    if call.journal is not None:
+        return running.result.output, call.journal.metrics(), without
+    elapsed = round((time.perf_counter() - started) * 1000)
+    metrics = metered(agent.name or "", call.call_id, responses_of(messages))
+    return running.result.output, metrics.model_copy(update={"execution_time_ms": elapsed}), without
 
 
-def _responses(messages: Sequence[ModelMessage]) -> list[ModelResponse]:
-    return [message for message in messages if isinstance(message, ModelResponse)]
+class _Keeper:
+    """Sees to it that every complete response is heard of and kept, once."""
 
+    def __init__(self, call: Call, running: AgentRun[Any, Any], digest: str, known: int) -> None:
+        self._call = call
+        self._running = running
+        self._digest = digest
+        self._known = known
+        self.new = 0
 
-def _model_name(response: ModelResponse) -> str:
-    name = response.model_name or "unknown"
-    return f"{response.provider_name}:{name}" if response.provider_name and name != "offline" else name
+    async def keep(self) -> None:
+        messages = self._running.all_messages()
+        new = len(responses_of(messages)) - self._known
+        if new > self.new:
+            self.new = new
+            if self._call.journal is not None:
+                await self._call.journal.save(self._digest, messages, new=new)
+            self.progress()
 
-
-def _failed_models(messages: Sequence[ModelMessage]) -> tuple[str, ...]:
-    names = (attempt.model_name for response in _responses(messages) for attempt in response.failed_attempts or ())
-    return tuple(dict.fromkeys(names))
-
-
-def _metrics(
-    agent: str, call_id: str, messages: Sequence[ModelMessage], usage: RunUsage, elapsed_ms: int
-) -> AgentMetrics:
-    """Each response is priced by itself and by the model that gave it: price tiers and fallbacks both depend on it."""
-    responses = _responses(messages)
-    prices = [price(_model_name(response), response.usage) for response in responses]
-    return AgentMetrics(
-        call_id=call_id,
-        agent=agent,
-        model=",".join(dict.fromkeys(_model_name(response) for response in responses)),
-        requests=usage.requests,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cost_microusd=sum(cost for cost, _ in prices),
-        priced=all(known for _, known in prices),
-        execution_time_ms=elapsed_ms,
-        success=True,
-    )
+    def progress(self) -> None:
+        if self._call.progress is not None:
+            self._call.progress()

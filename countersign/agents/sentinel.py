@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_ai import ModelRetry, RunContext
 
 from countersign.agents.blocks import Block, mark_for, render
-from countersign.agents.run import Call, make_agent, run
+from countersign.agents.run import Call, corrections, make_agent, run
 from countersign.document.model import DocumentText
 from countersign.review.payloads import AgentMetrics, Screening, Signal
 from countersign.sentinel.normalise import View, fold
@@ -114,11 +114,15 @@ class Exhibit:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The screening after the agent was heard, what that took, and how much of the document it was shown."""
+    """The screening after the agent was heard, what that took, and how much of the document it was shown.
+
+    `degraded` names models that failed or were skipped before another answered.
+    """
 
     screening: Screening
     metrics: AgentMetrics
     chars: int
+    degraded: tuple[str, ...] = ()
 
 
 sentinel_agent = make_agent("sentinel", Exhibit, Report, SENTINEL_TOOL, INSTRUCTIONS)
@@ -127,7 +131,7 @@ sentinel_agent = make_agent("sentinel", Exhibit, Report, SENTINEL_TOOL, INSTRUCT
 @sentinel_agent.output_validator
 def _grounded(ctx: RunContext[Exhibit], report: Report) -> Report:
     """Asks once for words that stand in the text; what still stands nowhere is not believed."""
-    if ctx.retry > 0 or report.verdict is Opinion.HARMLESS:
+    if corrections(ctx) > 0 or report.verdict is Opinion.HARMLESS:
         return report
     if not report.passages:
         raise ModelRetry(f"passages: verdict {report.verdict} needs the words it rests on, or is harmless")
@@ -158,11 +162,12 @@ async def judge(
     Raises what the model raises, unchanged.
     """
     exhibit = Exhibit(instruction, document, shown_passages(document, screening))
-    report, metrics, _ = await run(sentinel_agent, prompt(exhibit), exhibit, call)
+    report, metrics, without = await run(sentinel_agent, prompt(exhibit), exhibit, call)
     return Judgement(
         screening=raised(screening, report, exhibit, block_above=block_above),
         metrics=metrics,
         chars=sum(end - start for start, end in exhibit.passages),
+        degraded=without,
     )
 
 

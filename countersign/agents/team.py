@@ -9,12 +9,11 @@ from dataclasses import replace
 
 from pydantic_ai import ModelRetry, RunContext
 from pydantic_ai.messages import ModelMessage
-from pydantic_ai.models import Model
 
 from countersign.agents import outputs, plans, prompts
 from countersign.agents.deps import AgentDeps
 from countersign.agents.outputs import SpecialistFindings, Synthesis
-from countersign.agents.run import Call, Progress, Toolbox, make_agent, run
+from countersign.agents.run import Call, Toolbox, corrections, make_agent, may_correct, run
 from countersign.review.payloads import (
     AgentMetrics,
     DraftFinding,
@@ -41,7 +40,7 @@ synthesis_agent = make_agent("reconcile", AgentDeps, Synthesis, outputs.SYNTHESI
 def _known_focus(ctx: RunContext[AgentDeps], intent: Intent) -> Intent:
     known = {family.key for family in ctx.deps.playbook.families}
     unknown = [key for key in intent.focus if key not in known]
-    if unknown and not ctx.last_attempt:
+    if unknown and may_correct(ctx):
         raise ModelRetry(f"focus: no such families: {', '.join(unknown)}. Known are: {', '.join(sorted(known))}")
     return intent.model_copy(update={"focus": tuple(key for key in intent.focus if key in known)})
 
@@ -50,7 +49,7 @@ def _known_focus(ctx: RunContext[AgentDeps], intent: Intent) -> Intent:
 def _complete_plan(ctx: RunContext[AgentDeps], plan: Plan) -> Plan:
     deps = ctx.deps
     wrong = plans.complaints(plan, deps.playbook, deps.focused_families)
-    if wrong and not ctx.last_attempt:
+    if wrong and may_correct(ctx):
         raise ModelRetry("; ".join(wrong))
     return plans.repaired(plan, deps.playbook, deps.document, deps.focused_families, is_long=deps.is_long)
 
@@ -59,8 +58,8 @@ def _complete_plan(ctx: RunContext[AgentDeps], plan: Plan) -> Plan:
 def _grounded_findings(ctx: RunContext[AgentDeps], report: SpecialistFindings) -> SpecialistFindings:
     """Asks once about quotations that do not stand in the text, about unknown families while the budget lasts."""
     families = set(ctx.deps.task.families) if ctx.deps.task else set()
-    wrong = [] if ctx.last_attempt else _unknown_families(report, families)
-    if ctx.retry == 0:
+    wrong = _unknown_families(report, families) if may_correct(ctx) else []
+    if corrections(ctx) == 0:
         wrong += _misquotations(report, ctx.deps.document.text)
     if wrong:
         raise ModelRetry("\n".join(wrong))
@@ -93,70 +92,57 @@ def _misquotations(report: SpecialistFindings, text: str) -> list[str]:
     ]
 
 
-async def understand(
-    deps: AgentDeps, ask: str, model: Model, *, call_id: str, progress: Progress | None = None
-) -> tuple[Intent, AgentMetrics]:
-    """What is asked, about which kind of contract. `ask` may be empty."""
+async def understand(deps: AgentDeps, ask: str, call: Call) -> tuple[Intent, AgentMetrics, tuple[str, ...]]:
+    """What is asked, about which kind of contract, and which models had to be done without. `ask` may be empty."""
     deps = replace(deps, ask=ask)
-    intent, metrics, _ = await run(intent_agent, prompts.intent_prompt(deps), deps, Call(model, call_id, progress))
-    return intent, metrics
+    return await run(intent_agent, prompts.intent_prompt(deps), deps, call)
 
 
-async def plan(
-    deps: AgentDeps, model: Model, *, call_id: str, progress: Progress | None = None
-) -> tuple[Plan, AgentMetrics]:
+async def plan(deps: AgentDeps, call: Call) -> tuple[Plan, AgentMetrics, tuple[str, ...]]:
     """Which specialists look at what: every focused family in exactly one task, at most one task a specialist."""
     prompt = await asyncio.to_thread(prompts.plan_prompt, deps)  # seconds of pattern search when the document is long
-    made, metrics, _ = await run(plan_agent, prompt, deps, Call(model, call_id, progress))
-    return made, metrics
+    return await run(plan_agent, prompt, deps, call)
 
 
-async def analyse(  # noqa: PLR0913 - a run is all of this
-    deps: AgentDeps,
-    task: PlannedTask,
-    model: Model,
-    *,
-    call_id: str,
-    progress: Progress | None = None,
-    guard: Guard | None = None,
-) -> SpecialistReport:
+async def analyse(deps: AgentDeps, task: PlannedTask, call: Call, *, guard: Guard | None = None) -> SpecialistReport:
     """One specialist's findings for its task, its metrics inside. Quotations are still to be verified.
 
-    `degraded` names models that failed before another answered, and says when text had to be left out.
+    `degraded` names models that failed or were skipped before another answered, and says when text had to be left out.
     Tools reach it through `guard` only; without one it has none. What it proposes with them is in `proposals`.
     """
     deps = replace(deps, task=task)
     read = prompts.reading(deps, task)
     prompt = prompts.specialist_prompt(deps, task)
     conversation: list[ModelMessage] = []
-    tools = Toolbox(guard, conversation.extend) if guard is not None else None
-    report, metrics, failed = await run(specialist_agent, prompt, deps, Call(model, call_id, progress, tools))
+    if guard is not None:
+        call = replace(call, tools=Toolbox(guard, conversation.extend))
+    report, metrics, without = await run(specialist_agent, prompt, deps, call)
     left_out = () if read.complete else ("text beyond the reading limit was left out",)
     return SpecialistReport(
         specialist=task.specialist,
         families=task.families,
         findings=tuple(_bounded(finding, report, read) for finding in report.findings),
         metrics=metrics.model_copy(update={"agent": task.specialist}),
-        degraded=(*(f"model {name} failed" for name in failed), *left_out),
+        degraded=(*without, *left_out),
         proposals=proposals_in(conversation),
         tools=uses_in(conversation),
     )
 
 
 async def synthesise(
-    deps: AgentDeps, findings: Sequence[Finding], model: Model, *, call_id: str, progress: Progress | None = None
-) -> tuple[Synthesis, AgentMetrics]:
+    deps: AgentDeps, findings: Sequence[Finding], call: Call
+) -> tuple[Synthesis, AgentMetrics, tuple[str, ...]]:
     """The conclusion from verified findings. Whatever the model says, a person is required when a finding is critical,
     a contradiction is named, or confidence is below the playbook's."""
     prompt = prompts.synthesis_prompt(deps, findings)
-    synthesis, metrics, _ = await run(synthesis_agent, prompt, deps, Call(model, call_id, progress))
+    synthesis, metrics, without = await run(synthesis_agent, prompt, deps, call)
     needs_person = (
         synthesis.requires_human_review
         or bool(synthesis.contradictions)
         or synthesis.confidence < deps.playbook.signing.confidence
         or any(finding.severity is Severity.CRITICAL for finding in findings)
     )
-    return synthesis.model_copy(update={"requires_human_review": needs_person}), metrics
+    return synthesis.model_copy(update={"requires_human_review": needs_person}), metrics, without
 
 
 def _bounded(finding: DraftFinding, report: SpecialistFindings, read: prompts.Reading) -> DraftFinding:

@@ -24,11 +24,11 @@ class Config:
     A call counts in the window when it succeeded or failed; one that was throttled or met a business error does not.
     """
 
-    window_s: float = Field(default=60.0, ge=1, le=3600)
-    """Length of the sliding window."""
+    window_s: float = Field(default=120.0, ge=1, le=3600)
+    """Length of the sliding window; longer than `stall_s`, or calls that hang never come together in it."""
     buckets: int = Field(default=12, ge=2, le=60)
     """Parts of the window; the oldest is dropped at once, so the window slides by this much at a time."""
-    min_calls: int = Field(default=10, ge=1, le=100_000)
+    min_calls: int = Field(default=5, ge=1, le=100_000)
     """With fewer calls in the window the circuit never opens by itself."""
     failure_rate: float = Field(default=0.5, gt=0, le=1)
     """Share of failures in the window that opens the circuit."""
@@ -38,16 +38,16 @@ class Config:
     """Share of slow calls in the window that opens the circuit."""
     open_s: float = Field(default=10.0, gt=0, le=86_400)
     """How long it stays open the first time; each further time in a row twice as long."""
-    open_cap_s: float = Field(default=300.0, gt=0, le=86_400)
-    """Longest time it stays open by itself."""
+    open_cap_s: float = Field(default=45.0, gt=0, le=86_400)
+    """Longest time it stays open by itself: so long after its recovery a provider may be left alone."""
     jitter: float = Field(default=0.2, ge=0, le=0.9)
     """Up to this share of the open time is left out by chance, so that several clusters do not probe in step."""
     probes: int = Field(default=2, ge=1, le=1000)
     """Probes in flight at once, in the whole cluster."""
     closes_after: int = Field(default=2, ge=1, le=1000)
     """Successful probes that close it; it opens again when as large a share of them as `slow_rate` was slow."""
-    stall_s: float = Field(default=90.0, gt=0, le=86_400)
-    """A call that neither beats nor ends for as long has failed."""
+    stall_s: float = Field(default=50.0, gt=0, le=86_400)
+    """A call that neither beats nor ends for as long has failed: known before its step's heartbeat runs out (60 s)."""
     limit_max: float = Field(default=64.0, ge=1, le=100_000)
     """Calls in flight at once, in the whole cluster, while the provider throttles nobody."""
     limit_min: float = Field(default=1.0, ge=1, le=100_000)
@@ -70,7 +70,14 @@ class Config:
 
 MODEL_DEFAULTS = Config()
 TOOL_DEFAULTS = Config(
-    window_s=30.0, slow_s=10.0, open_s=5.0, open_cap_s=60.0, stall_s=30.0, limit_max=32.0, retry_cap_s=60.0
+    window_s=60.0,
+    min_calls=10,
+    slow_s=10.0,
+    open_s=5.0,
+    open_cap_s=30.0,
+    stall_s=30.0,
+    limit_max=32.0,
+    retry_cap_s=60.0,
 )
 
 Overrides = Mapping[str, Mapping[str, Any]]

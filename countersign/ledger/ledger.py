@@ -9,8 +9,8 @@ from countersign.store.database import Database
 
 _RECORD = """
 INSERT INTO ledger (workflow_id, call_id, tenant, review_id, agent, model, requests, input_tokens, output_tokens,
-                    cache_read_tokens, cost_microusd, priced, execution_time_ms, success)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                    cache_read_tokens, cost_microusd, priced, execution_time_ms, success, unseen_requests)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (workflow_id, call_id) DO NOTHING
 """
 
@@ -26,7 +26,8 @@ _COSTS = """
 SELECT tenant, agent, model, count(*) AS calls, count(*) FILTER (WHERE NOT success) AS failed_calls,
        sum(requests)::bigint AS requests, sum(input_tokens)::bigint AS input_tokens,
        sum(output_tokens)::bigint AS output_tokens, sum(cache_read_tokens)::bigint AS cache_read_tokens,
-       sum(cost_microusd)::bigint AS cost_microusd, count(*) FILTER (WHERE NOT priced) AS unpriced_calls
+       sum(cost_microusd)::bigint AS cost_microusd, count(*) FILTER (WHERE NOT priced) AS unpriced_calls,
+       sum(unseen_requests)::bigint AS unseen_requests
 FROM ledger
 WHERE ($1::text IS NULL OR tenant = $1) AND ($2::timestamptz IS NULL OR recorded_at >= $2)
 GROUP BY tenant, agent, model
@@ -35,7 +36,8 @@ ORDER BY tenant, cost_microusd DESC, agent, model
 
 
 class CostRow(BaseModel):
-    """What one agent with one model cost one tenant. `unpriced_calls` count as 0 micro-dollars."""
+    """What one agent with one model cost one tenant. `unpriced_calls` count as 0 micro-dollars, and so do
+    `unseen_requests`: sent, never seen answered, and perhaps billed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,6 +52,7 @@ class CostRow(BaseModel):
     cache_read_tokens: int
     cost_microusd: int
     unpriced_calls: int
+    unseen_requests: int = 0
 
 
 class Ledger:
@@ -76,6 +79,7 @@ class Ledger:
             metrics.priced,
             metrics.execution_time_ms,
             metrics.success,
+            metrics.unseen_requests,
         )
 
     async def settle(self, key: ReviewKey) -> Usage:

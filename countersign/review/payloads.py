@@ -255,6 +255,8 @@ class AgentMetrics(Payload):
     """False when the model's price is unknown: the cost then counts as 0 and says so."""
     execution_time_ms: int = 0
     success: bool = True
+    unseen_requests: int = 0
+    """Requests sent whose answer was never seen: a provider may bill them, and no usage of them is known."""
 
 
 class ProposedEffect(Payload):

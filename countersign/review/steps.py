@@ -48,11 +48,15 @@ class JudgeInput(Payload):
 
 
 class JudgeResult(Payload):
-    """The screening with the agent's verdict in it, how many characters of the document it read, what that took."""
+    """The screening with the agent's verdict in it, how many characters of the document it read, what that took.
+
+    `degraded`, here and below, names models that failed or were skipped before another answered.
+    """
 
     screening: Screening
     chars: int
     metrics: AgentMetrics
+    degraded: tuple[str, ...] = ()
 
 
 class IntentResult(Payload):
@@ -60,6 +64,7 @@ class IntentResult(Payload):
 
     intent: Intent
     metrics: AgentMetrics
+    degraded: tuple[str, ...] = ()
 
 
 class RecallInput(Payload):
@@ -87,6 +92,7 @@ class PlanResult(Payload):
 
     plan: Plan
     metrics: AgentMetrics | None = None
+    degraded: tuple[str, ...] = ()
 
 
 class AnalyseInput(Payload):
@@ -110,6 +116,8 @@ class ReconcileInput(Payload):
     reports: tuple[SpecialistReport, ...]
     degraded: tuple[str, ...] = ()
     ask: str = ""
+    by_rule: bool = False
+    """No model may conclude: the conclusion is a plain count."""
 
 
 class ReconcileResult(Payload):

@@ -8,7 +8,7 @@ keyed digest of the arguments, the verdict, how long. A refused call is an answe
 findings. pydantic-ai can end a run with `DeferredToolRequests` instead, and resume it when a person has decided. That
 does not fit here: a specialist's run would end before it has reported what the person needs to decide, and would then
 have to be resumed, days later, only to be told of an effect it has no further use for. What is proposed is therefore
-read from the conversation itself (`conversation.proposals_in`), so that a run which is resumed after a crash proposes the same.
+read from the conversation itself (`conversation.proposals_in`): a run that is resumed after a crash proposes the same.
 """
 
 import asyncio

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
 _AGO = re.compile(r"(\d{1,5})([mhdw])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_SUMMED = ("calls", "failed_calls", "requests", "input_tokens", "output_tokens", "cost_microusd", "unpriced_calls")
+_SUMMED = (
+    "calls",
+    "failed_calls",
+    "requests",
+    "input_tokens",
+    "output_tokens",
+    "cost_microusd",
+    "unpriced_calls",
+    "unseen_requests",
+)
 
 
 def parse_since(text: str, now: datetime) -> datetime:

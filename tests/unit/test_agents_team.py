@@ -12,7 +12,7 @@ from pydantic_ai.usage import RequestUsage
 
 from countersign.agents import outputs, team
 from countersign.agents.deps import AgentDeps
-from countersign.agents.run import OUTPUT_RETRIES
+from countersign.agents.run import OUTPUT_RETRIES, Call
 from countersign.document.model import DocumentText, Page, Section
 from countersign.playbook.model import Playbook
 from countersign.review.payloads import Evidence, Finding, PlannedTask, ReviewKey
@@ -78,7 +78,7 @@ def complaint(messages: list[ModelMessage]) -> str:
 
 async def test_understand_asks_again_for_families_that_do_not_exist() -> None:
     model, seen = scripted({"focus": ["liabilty"]}, {"focus": ["liability"], "contract_type": "msa"})
-    intent, metrics = await team.understand(DEPS, "Is it capped?", model, call_id="c-1")
+    intent, metrics, _ = await team.understand(DEPS, "Is it capped?", Call(model, "c-1"))
     assert (intent.focus, intent.contract_type) == (("liability",), "msa")
     assert "liabilty" in complaint(seen[1])
     assert (metrics.call_id, metrics.agent, metrics.requests) == ("c-1", "intent", 2)
@@ -87,7 +87,7 @@ async def test_understand_asks_again_for_families_that_do_not_exist() -> None:
 
 async def test_a_focus_that_stays_wrong_is_left_out() -> None:
     model, _ = scripted(*[{"focus": ["nonsense", "law"]}] * 3)
-    intent, metrics = await team.understand(DEPS, "", model, call_id="c-1")
+    intent, metrics, _ = await team.understand(DEPS, "", Call(model, "c-1"))
     assert intent.focus == ("law",)
     assert metrics.requests == 1 + OUTPUT_RETRIES
 
@@ -95,21 +95,21 @@ async def test_a_focus_that_stays_wrong_is_left_out() -> None:
 async def test_a_plan_that_forgets_is_asked_for_again() -> None:
     whole = {"tasks": [{"specialist": "risk", "families": ["liability", "law"]}]}
     model, seen = scripted({"tasks": [{"specialist": "risk", "families": ["liability"]}]}, whole)
-    made, _ = await team.plan(DEPS, model, call_id="c-1")
+    made, _, _ = await team.plan(DEPS, Call(model, "c-1"))
     assert [(task.specialist, task.families) for task in made.tasks] == [("risk", ("liability", "law"))]
     assert "'law' is forgotten" in complaint(seen[1])
 
 
 async def test_a_plan_that_stays_wrong_is_repaired() -> None:
     model, _ = scripted(*[{"tasks": [{"specialist": "nobody", "families": ["liability", "liability"]}]}] * 3)
-    made, _ = await team.plan(DEPS, model, call_id="c-1")
+    made, _, _ = await team.plan(DEPS, Call(model, "c-1"))
     assert [(task.specialist, task.families) for task in made.tasks] == [("risk", ("liability",)), ("exit", ("law",))]
 
 
 async def test_a_quotation_from_nowhere_is_told_once_and_then_left_to_the_reconciler() -> None:
     invented = GOOD | {"quotes": ["liability is capped at 1 EUR"]}
     model, seen = scripted({"findings": [GOOD, invented]}, {"findings": [GOOD, invented]})
-    report = await team.analyse(DEPS, TASK, model, call_id="c-1")
+    report = await team.analyse(DEPS, TASK, Call(model, "c-1"))
     assert len(seen) == 2
     assert "findings[1] (liability)" in complaint(seen[1])
     assert "findings[0]" not in complaint(seen[1])
@@ -119,7 +119,7 @@ async def test_a_quotation_from_nowhere_is_told_once_and_then_left_to_the_reconc
 async def test_families_of_others_are_asked_about_and_at_last_dropped() -> None:
     foreign = GOOD | {"clause": "law", "quotes": ["English law governs."]}
     model, seen = scripted(*[{"findings": [GOOD, foreign]}] * 3)
-    report = await team.analyse(DEPS, TASK, model, call_id="c-1")
+    report = await team.analyse(DEPS, TASK, Call(model, "c-1"))
     assert "findings[1]: clause 'law'" in complaint(seen[2])
     assert [finding.clause for finding in report.findings] == ["liability"]
 
@@ -127,7 +127,7 @@ async def test_families_of_others_are_asked_about_and_at_last_dropped() -> None:
 async def test_no_finding_is_surer_than_its_report_and_absences_name_what_was_read() -> None:
     absent = {"clause": "liability", "statement": "None.", "severity": "high", "searched": ["77"], "position": "absent"}
     model, _ = scripted({"findings": [GOOD | {"confidence": 0.9}, absent], "confidence": 0.6})
-    report = await team.analyse(DEPS, TASK, model, call_id="c-1")
+    report = await team.analyse(DEPS, TASK, Call(model, "c-1"))
     assert [finding.confidence for finding in report.findings] == [0.6, 0.6]
     assert [finding.searched for finding in report.findings] == [(), ("1", "2")]
     assert (report.specialist, report.families, report.degraded) == ("risk", ("liability",), ())
@@ -138,7 +138,7 @@ async def test_no_finding_is_surer_than_its_report_and_absences_name_what_was_re
 async def test_an_output_that_never_validates_ends_the_run() -> None:
     model, seen = scripted(*[{"findings": [{"clause": "liability"}]}] * 10)
     with pytest.raises(UnexpectedModelBehavior):
-        await team.analyse(DEPS, TASK, model, call_id="c-1")
+        await team.analyse(DEPS, TASK, Call(model, "c-1"))
     assert len(seen) == 1 + OUTPUT_RETRIES
 
 
@@ -148,7 +148,7 @@ async def test_the_second_model_answers_when_the_first_fails_and_the_report_says
 
     second, _ = scripted({"findings": [GOOD]}, name="second")
     chain = FallbackModel(FunctionModel(fails, model_name="first"), second)
-    report = await team.analyse(DEPS, TASK, chain, call_id="c-1")
+    report = await team.analyse(DEPS, TASK, Call(chain, "c-1"))
     assert report.degraded == ("model first failed",)
     assert report.metrics is not None
     assert report.metrics.model.endswith("second")
@@ -177,7 +177,7 @@ async def test_a_person_is_required_whatever_the_model_says(
         position=Position.WALK_AWAY,
         evidence=(Evidence(quote="English law", start=0, end=11, page=1),),
     )
-    synthesis, metrics = await team.synthesise(DEPS, [finding], model, call_id="c-9")
+    synthesis, metrics, _ = await team.synthesise(DEPS, [finding], Call(model, "c-9"))
     assert synthesis.requires_human_review is needs
     assert metrics.agent == "reconcile"
 
@@ -189,7 +189,7 @@ async def test_progress_is_heard_after_every_response_and_never_before_one() -> 
     def heard() -> None:
         beats.append(len(seen))
 
-    await team.plan(DEPS, model, call_id="c-1", progress=heard)
+    await team.plan(DEPS, Call(model, "c-1", heard))
     assert set(beats) == {1, 2, 3}
 
 
@@ -200,5 +200,5 @@ async def test_answers_are_priced_by_the_model_that_gave_them() -> None:
         return ModelResponse(parts=[call], usage=usage, provider_name="anthropic")
 
     model = FunctionModel(answer, model_name="claude-sonnet-4-5")
-    _, metrics = await team.understand(DEPS, "", model, call_id="c-1")
+    _, metrics, _ = await team.understand(DEPS, "", Call(model, "c-1"))
     assert (metrics.model, metrics.cost_microusd, metrics.priced) == ("anthropic:claude-sonnet-4-5", 15_900, True)

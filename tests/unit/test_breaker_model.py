@@ -26,7 +26,7 @@ from countersign.breaker.words import BREAKER, Kind, State, Transition
 from countersign.errors import InvalidRequest
 
 START = 1_790_000_000 * SECOND
-CONFIG = Config(min_calls=4, jitter=0.0, limit_max=8)
+CONFIG = Config(window_s=60, stall_s=90, open_cap_s=300, min_calls=4, jitter=0.0, limit_max=8)
 RESULTS = ("success", "failure", "ignored", "throttled", "stalled")
 TOTALS = ("admitted", "refused", *RESULTS, "to_closed", "to_open", "to_half_open", "epoch", "cuts")
 

@@ -145,12 +145,12 @@ def model(playbook: Playbook = PLAYBOOK) -> OfflineModel:
 
 
 async def analysed(given: AgentDeps, task: PlannedTask = RISK) -> SpecialistReport:
-    return await team.analyse(given, task, model(), call_id="c-1")
+    return await team.analyse(given, task, Call(model(), "c-1"))
 
 
 async def test_intent_of_a_contract() -> None:
-    intent, metrics = await team.understand(
-        deps(), "We are the receiving party. How long does it last, what duration?", model(), call_id="c-1"
+    intent, metrics, _ = await team.understand(
+        deps(), "We are the receiving party. How long does it last, what duration?", Call(model(), "c-1")
     )
     assert intent == Intent(task="question", contract_type="nda", our_side="Receiving Party", focus=(), language="en")
     assert (metrics.model, metrics.requests, metrics.cost_microusd, metrics.priced) == ("offline", 1, 0, True)
@@ -159,7 +159,7 @@ async def test_intent_of_a_contract() -> None:
 
 
 async def test_plan_gives_every_family_to_its_specialist() -> None:
-    made, _ = await team.plan(deps(), model(), call_id="c-1")
+    made, _, _ = await team.plan(deps(), Call(model(), "c-1"))
     assert [(task.specialist, task.families, task.sections) for task in made.tasks] == [
         ("term", TERM.families, ()),
         ("risk", RISK.families, ()),
@@ -168,13 +168,13 @@ async def test_plan_gives_every_family_to_its_specialist() -> None:
 
 
 async def test_plan_of_a_long_document_names_the_sections_with_signs() -> None:
-    made, metrics = await team.plan(deps(whole_document_chars=100), model(), call_id="c-1")
+    made, metrics, _ = await team.plan(deps(whole_document_chars=100), Call(model(), "c-1"))
     assert [(task.specialist, task.sections) for task in made.tasks] == [("term", ("1", "2")), ("risk", ("3",))]
     assert metrics.requests == 1
 
 
 async def test_plan_keeps_to_the_focus() -> None:
-    made, _ = await team.plan(deps(intent=Intent(focus=("governing_law",))), model(), call_id="c-1")
+    made, _, _ = await team.plan(deps(intent=Intent(focus=("governing_law",))), Call(model(), "c-1"))
     assert [(task.specialist, task.families) for task in made.tasks] == [("term", ("governing_law",))]
 
 
@@ -230,7 +230,7 @@ async def findings_of(given: AgentDeps) -> tuple[Finding, ...]:
 
 async def test_synthesis_names_the_risks_and_what_to_do() -> None:
     given = deps(intent=Intent(contract_type="nda", our_side="Receiving Party"))
-    synthesis, metrics = await team.synthesise(given, await findings_of(given), model(), call_id="c-1")
+    synthesis, metrics, _ = await team.synthesise(given, await findings_of(given), Call(model(), "c-1"))
     assert "non-disclosure agreement" in synthesis.summary
     assert "Receiving Party" in synthesis.summary
     assert "- high (F1) Liability cap" in synthesis.summary
@@ -241,14 +241,14 @@ async def test_synthesis_names_the_risks_and_what_to_do() -> None:
 
 async def test_a_missing_required_clause_of_critical_severity_needs_a_person() -> None:
     given = deps(SILENT)
-    synthesis, _ = await team.synthesise(given, await findings_of(given), model(), call_id="c-1")
+    synthesis, _, _ = await team.synthesise(given, await findings_of(given), Call(model(), "c-1"))
     assert synthesis.requires_human_review
     assert "missing" in synthesis.summary
     assert "Do not sign" in synthesis.summary
 
 
 async def test_nothing_found_is_never_sure() -> None:
-    synthesis, _ = await team.synthesise(deps("Dear Sir, hello."), [], model(), call_id="c-1")
+    synthesis, _, _ = await team.synthesise(deps("Dear Sir, hello."), [], Call(model(), "c-1"))
     assert synthesis.requires_human_review
     assert synthesis.confidence < 0.5
 
@@ -256,10 +256,10 @@ async def test_nothing_found_is_never_sure() -> None:
 async def test_the_same_contract_gives_the_same_answers() -> None:
     first, second = [
         (
-            (await team.understand(deps(), "Only liability", model(), call_id="c"))[0],
-            (await team.plan(deps(), model(), call_id="c"))[0],
+            (await team.understand(deps(), "Only liability", Call(model(), "c")))[0],
+            (await team.plan(deps(), Call(model(), "c")))[0],
             (await analysed(deps())).findings,
-            (await team.synthesise(deps(), await findings_of(deps()), model(), call_id="c"))[0],
+            (await team.synthesise(deps(), await findings_of(deps()), Call(model(), "c")))[0],
         )
         for _ in range(2)
     ]
@@ -296,7 +296,7 @@ async def test_a_complaint_about_another_models_attempt_does_not_cost_its_own_fi
         return ModelResponse(parts=[ToolCallPart(outputs.FINDINGS_TOOL, {"findings": [invented]})])
 
     chain = FallbackModel(FunctionModel(bad_then_down, model_name="first"), model())
-    report = await team.analyse(deps(), RISK, chain, call_id="c-1")
+    report = await team.analyse(deps(), RISK, Call(chain, "c-1"))
     assert [finding.position for finding in report.findings] == [Position.WALK_AWAY]
     assert report.degraded == ("model first failed",)
     assert report.metrics is not None
@@ -307,7 +307,7 @@ async def test_it_streams_what_it_answers() -> None:
     given = deps(ask="Only liability")
     async with team.intent_agent.run_stream(prompts.intent_prompt(given), deps=given, model=model()) as stream:
         streamed = await stream.get_output()
-    assert streamed == (await team.understand(given, given.ask, model(), call_id="c-1"))[0]
+    assert streamed == (await team.understand(given, given.ask, Call(model(), "c-1")))[0]
     assert stream.usage.output_tokens > 0
 
 
@@ -319,15 +319,15 @@ async def test_it_is_no_general_model() -> None:
 async def test_a_family_that_left_the_playbook_is_an_error_and_not_an_absence() -> None:
     families = tuple(family for family in PLAYBOOK.families if family.key != "liability_cap")
     with pytest.raises(PlaybookError, match="liability_cap"):
-        await team.analyse(deps(), RISK, model(PLAYBOOK.model_copy(update={"families": families})), call_id="c-1")
+        await team.analyse(deps(), RISK, Call(model(PLAYBOOK.model_copy(update={"families": families})), "c-1"))
 
 
 async def test_with_the_trained_finder_and_the_nda_playbook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(specialist, "find_clauses", find_clauses)
     playbook = load_playbook(ROOT / "playbooks", "nda")
     given = deps(playbook=playbook)
-    made, _ = await team.plan(given, resolve_model("offline"), call_id="c-1")
-    reports = [await team.analyse(given, task, resolve_model("offline"), call_id="c-2") for task in made.tasks]
+    made, _, _ = await team.plan(given, Call(resolve_model("offline"), "c-1"))
+    reports = [await team.analyse(given, task, Call(resolve_model("offline"), "c-2")) for task in made.tasks]
     verified = verify_reports(reports, given.document, {})
     assert verified.dropped == 0
     quotes = {finding.clause: [e.quote for e in finding.evidence] for finding in verified.findings if finding.evidence}

@@ -25,6 +25,7 @@ from countersign.agents import outputs, team
 from countersign.agents.deps import AgentDeps
 from countersign.agents.models import REQUEST_SETTINGS
 from countersign.agents.offline import OfflineModel
+from countersign.agents.run import Call
 from countersign.document.model import DocumentText, Page, Section
 from countersign.ledger.pricing import price
 from countersign.playbook.load import load_playbook
@@ -402,9 +403,9 @@ async def test_a_specialist_finds_over_the_wire_what_it_finds_offline(lab: LabHa
     key = deps.playbook.specialists[0].key
     families = tuple(family.key for family in deps.playbook.families if family.specialist == key)
     task = PlannedTask(specialist=key, families=families)
-    offline = await team.analyse(deps, task, OfflineModel(), call_id="c-1")
+    offline = await team.analyse(deps, task, Call(OfflineModel(), "c-1"))
     lab.script(Rule(do="wrong_schema", agent="specialist", times=1))
-    wired = await team.analyse(deps, task, model, call_id="c-1")
+    wired = await team.analyse(deps, task, Call(model, "c-1"))
     assert wired.findings == offline.findings
     assert len(wired.findings) > 3
     assert [(seen.agent, seen.tools) for seen in lab.requests] == [("specialist", (outputs.FINDINGS_TOOL,))] * 2

@@ -131,7 +131,7 @@ async def conversation(guarded: Guard, *rounds: list[tuple[str, Any]]) -> tuple[
     model, offered = asking(*rounds)
     heard: list[ModelMessage] = []
     deps = replace(DEPS, task=TASK)
-    await run(team.specialist_agent, "Look.", deps, Call(model, "c-1", None, Toolbox(guarded, heard.extend)))
+    await run(team.specialist_agent, "Look.", deps, Call(model, "c-1", tools=Toolbox(guarded, heard.extend)))
     return heard, offered
 
 
@@ -277,8 +277,8 @@ async def test_a_tool_that_there_is_not_is_told_so_and_the_run_goes_on() -> None
 
 async def test_a_specialists_report_carries_what_it_proposed_and_used() -> None:
     model, _ = asking([(RECORD_OBLIGATION, OBLIGATION), (CHECK_NUMBER, NUMBERS)])
-    report = await team.analyse(DEPS, TASK, model, call_id="c-1", guard=guard(World()))
+    report = await team.analyse(DEPS, TASK, Call(model, "c-1"), guard=guard(World()))
     assert [proposal.tool for proposal in report.proposals] == [RECORD_OBLIGATION]
     assert [(use.tool, use.verdict) for use in report.tools] == [(CHECK_NUMBER, "ran"), (RECORD_OBLIGATION, "proposed")]
-    without = await team.analyse(DEPS, TASK, asking()[0], call_id="c-1")
+    without = await team.analyse(DEPS, TASK, Call(asking()[0], "c-1"))
     assert (without.proposals, without.tools) == ((), ())

@@ -2,7 +2,6 @@
 
 import json
 from collections import defaultdict
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from countersign.agents.blocks import parse
 from countersign.agents.models import resolve_model
 from countersign.review.payloads import Screening, Signal
 from countersign.words import Autonomy, Channel, Outcome, RiskBand, Route, Verdict
+from workflows import options
 
 MEMORY = {"session", "profile", "knowledge"}
 ASK = "Is the term longer than usual?"
@@ -208,7 +208,9 @@ async def test_an_agent_that_is_down_sends_the_review_to_a_person(
     await remembered(world, "deaf")
     sent = sentinel(world, monkeypatch)
     handle = await world.start("review-deaf-deaf", tenant="deaf", text=nda(), session="s")
-    await world.env.sleep(timedelta(minutes=5))
+    patience = options.JUDGE["schedule_to_close_timeout"]
+    assert patience is not None
+    await world.env.sleep(patience)
     waiting = await world.until_signing(handle)
     assert len(sent) > 1
     assert (waiting.route, waiting.autonomy) == (Route.REVIEW, Autonomy.SUPERVISED)

@@ -377,12 +377,12 @@ async def test_beats_cost_next_to_nothing_and_keep_the_call(
         monkeypatch.setattr(circuits._script, "run", counted)
         permit = await circuits.admit(NAME)
         for _ in range(4):
-            now += 80 * SECOND
+            now += 40 * SECOND
             circuits._beats[permit.token] = 0.0  # a beat is due
             for _ in range(500):
                 await circuits.beat(permit)
         assert asks.count("beat") == 4
-        now += 80 * SECOND
+        now += 40 * SECOND
         await circuits.done(permit, OK)
         await circuits.beat(permit)
         assert asks.count("beat") == 4
