@@ -16,7 +16,7 @@ from countersign.agents.run import Call, Toolbox, run
 from countersign.document.model import DocumentText, Page
 from countersign.playbook.model import Playbook
 from countersign.review.capability import Capability
-from countersign.review.payloads import KnowledgeHit, PlannedTask, ReviewKey
+from countersign.review.payloads import AgentMetrics, KnowledgeHit, PlannedTask, ReviewKey
 from countersign.tools.catalogue import CATALOGUE
 from countersign.tools.conversation import proposals_in, uses_in
 from countersign.tools.guard import Catalogued, Guard, bounded
@@ -282,3 +282,38 @@ async def test_a_specialists_report_carries_what_it_proposed_and_used() -> None:
     assert [(use.tool, use.verdict) for use in report.tools] == [(CHECK_NUMBER, "ran"), (RECORD_OBLIGATION, "proposed")]
     without = await team.analyse(DEPS, TASK, Call(asking()[0], "c-1"))
     assert (without.proposals, without.tools) == ((), ())
+
+
+class Kept:
+    """A journal that has the conversation of an earlier attempt."""
+
+    responses = 0
+
+    def __init__(self, history: list[ModelMessage]) -> None:
+        self.history = history
+
+    def resume(self, digest: str) -> list[ModelMessage]:
+        return self.history
+
+    async def save(self, digest: str, messages: list[ModelMessage], *, new: int) -> None:
+        return None
+
+    def metrics(self) -> AgentMetrics:
+        return AgentMetrics(call_id="c-1", agent="specialist", model="asking")
+
+
+async def test_a_run_that_goes_on_after_a_crash_proposes_what_it_proposed_before() -> None:
+    rounds = [[(RECORD_OBLIGATION, OBLIGATION)], [(CHECK_NUMBER, NUMBERS), (RECORD_OBLIGATION, OBLIGATION)]]
+    whole, _ = await conversation(guard(World()), *rounds)
+    second = [n for n, message in enumerate(whole) if isinstance(message, ModelResponse)][1]
+    world, heard = World(), list[ModelMessage]()
+    model, offered = asking()
+    journal: Any = Kept(whole[: second + 1])  # killed when the second response was complete, before its calls were made
+    tools = Toolbox(guard(world), heard.extend)
+    await run(
+        team.specialist_agent, "Look.", replace(DEPS, task=TASK), Call(model, "c-1", journal=journal, tools=tools)
+    )
+    assert len(offered) == 1, "no response was paid for twice"
+    assert sorted(row.verdict for row in world.rows) == ["proposed", "ran"], "only the calls that were not made yet"
+    assert proposals_in(heard) == proposals_in(whole)
+    assert len(proposals_in(heard)) == 2
