@@ -7,7 +7,7 @@ from temporalio import activity
 
 from activities.failures import typed_errors
 from countersign.memory.profile import NewCorrection, Pair
-from countersign.review.desk import changes_in_words
+from countersign.review.editing import changes_in_words
 from countersign.review.payloads import AnalysisResult
 from countersign.review.steps import LearnInput, LearnResult
 from countersign.services import Services

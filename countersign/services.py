@@ -24,6 +24,7 @@ from countersign.store.database import Database
 from countersign.store.documents import DocumentStore
 from countersign.store.effects import EffectStore
 from countersign.store.keys import load_key
+from countersign.store.people import PeopleBook
 from countersign.store.reviews import ReviewStore
 from countersign.store.runs import AgentRuns
 from countersign.store.script import connect
@@ -71,6 +72,7 @@ class Services:
     tool_rules: ToolRules
     counterparties: CounterpartyBook
     effects: EffectStore
+    people: PeopleBook
 
     @cached_property
     def intake(self) -> Intake:
@@ -137,6 +139,7 @@ class Services:
                 tool_rules=tool_rules,
                 counterparties=CounterpartyBook(db, vault, pseudonyms),
                 effects=EffectStore(db, vault, tool_rules),
+                people=PeopleBook(db, vault, pseudonyms),
             )
         finally:
             sandbox.close()

@@ -24,6 +24,7 @@ from activities.recall import RecallMemory
 from activities.reconcile import Reconcile
 from activities.screen import Screen
 from activities.settle import Settle
+from activities.signing import Signing
 from countersign.agents.models import check_models
 from countersign.errors import InvalidRequest
 from countersign.services import Services
@@ -51,6 +52,7 @@ def light_activities(services: Services) -> list[Callable[..., Any]]:
         Act(services).effect_terms,
         Act(services).act,
         Settle(services).settle,
+        Signing(services).signing_terms,
     ]
 
 

@@ -1,6 +1,6 @@
 """ReviewWorkflow: one review, from submission to outcome; who must sign, and what people may do meanwhile."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
 from workflows import options
 from workflows import search_attributes as attributes
 from workflows.effects import Effects
+from workflows.people import People
 from workflows.record import Ended, Record, failure_of
 from workflows.stages import Analysed, Stages
 
@@ -57,6 +58,8 @@ class ReviewWorkflow:
             ReviewStatus(review_id=workflow_id, workflow_id=workflow_id, tenant="", stage=Stage.SUBMIT)
         )
         self._effects = Effects(self._record)
+        self._people = People(self._record, self._desk, self._desk_changed)
+        self._ask_who_signs = False
         try:
             self._request = parse(ReviewRequest, submission, "See the README for the fields of a request")
         except CountersignError as error:
@@ -96,8 +99,10 @@ class ReviewWorkflow:
         info = workflow.info()
         given = AdmitInput(workflow_id=info.workflow_id, request=request, run_id=info.run_id)
         admission = await workflow.execute_local_activity_method(Admit.admit, given, **options.ADMIT)
-        self._desk = Desk(request.user, admission.signing, admission.playbook_version)
+        place = (admission.key.tenant, admission.key.review_id)
+        self._desk = Desk(request.user, admission.signing, admission.playbook_version, place)
         self._record.admission = admission
+        self._people = People(self._record, self._desk, self._desk_changed)
         self._record.progress.update(review_id=admission.key.review_id, document=admission.document)
         workflow.upsert_search_attributes(
             [attributes.TENANT.value_set(admission.tenant_hash), attributes.REVIEW_STAGE.value_set(Stage.READ)]
@@ -109,7 +114,7 @@ class ReviewWorkflow:
         analysed = await Stages(self._record, admission, request).run()
         if analysed.routed.route is Route.RELEASE:
             return Outcome.RELEASED
-        await self._effects.open(admission, request.user, analysed.analysis, analysed.left)
+        await self._effects.open(admission, request.user, analysed.analysis, analysed.left, self._desk)
         outcome = await self._sign(admission, analysed)
         await self._effects.act(outcome, self._desk.analysis.key_findings if self._desk.analysis else ())
         await self._learn(admission, request, analysed, outcome)
@@ -118,6 +123,8 @@ class ReviewWorkflow:
     async def _sign(self, admission: Admission, analysed: Analysed) -> Outcome:
         """Wait for people, for days if need be, and climb the SLA ladder meanwhile."""
         self._record.enter(Stage.SIGN)
+        if admission.signing.governed or self._ask_who_signs:
+            await self._people.hear()
         opened = workflow.now()
         late = opened + timedelta(seconds=admission.sla.escalate_s)
         ladder = Ladder(admission.sla, opened)
@@ -129,25 +136,37 @@ class ReviewWorkflow:
         )
         self._record.done("waiting", signatures=self._desk.signatures_missing)
         while self._desk.outcome is None:
+            if self._desk.pending is not None:
+                await self._people.take_effect()
+                continue
             due = ladder.next_due
             try:
                 await workflow.wait_condition(
-                    lambda: self._desk.outcome is not None,
+                    lambda: self._desk.outcome is not None or self._desk.pending is not None,
                     timeout=None if due is None else max(due - workflow.now(), timedelta(0)),
                     timeout_summary="SLA ladder",
                 )
             except TimeoutError:
                 for rung in ladder.climb(workflow.now()):
-                    self._climb(rung)
+                    self._climb(rung, opened + timedelta(seconds=admission.sla.remind_s))
+        await self._people.heard()
         return self._desk.outcome
 
-    def _climb(self, rung: Rung) -> None:
-        if rung is Rung.EXPIRED:
-            self._desk.expire()
-        else:
-            self._record.progress.update(**{str(rung): True})
+    def _climb(self, rung: Rung, reminded: datetime) -> None:
+        """One rung. A claim sleeps that was taken before the reminder."""
+        facts: dict[str, Any] = {}
+        match rung:
+            case Rung.EXPIRED:
+                self._desk.expire()
+            case Rung.REASSIGNED:
+                facts = {"given_back": self._desk.claims.wake(workflow.now(), reminded)}
+            case Rung.ESCALATED:
+                self._desk.escalate()
+                self._record.progress.update(escalated=True)
+            case Rung.REMINDED:
+                self._record.progress.update(reminded=True)
         self._show_desk()
-        self._record.done(rung)
+        self._record.done(rung, **facts)
 
     async def _learn(self, admission: Admission, request: ReviewRequest, analysed: Analysed, outcome: Outcome) -> None:
         """Hand what people decided to warm memory; an expired review teaches nothing."""
@@ -193,9 +212,15 @@ class ReviewWorkflow:
         return self._record.status
 
     @workflow.update
-    def decide(self, decision: Decision) -> Receipt:
-        """Take a person's decision. The validator has seen to it that it counts."""
+    async def decide(self, decision: Decision) -> Receipt:
+        """Take a person's decision. The validator has seen to it that it counts.
+
+        One that takes effect at once, but is judged again for it, is answered when that is done.
+        """
         self._take(decision)
+        pending = self._desk.pending
+        if pending is not None and pending.due <= workflow.now():
+            await workflow.wait_condition(lambda: self._desk.pending is not pending)
         return self._receipt()
 
     @decide.validator
@@ -210,8 +235,8 @@ class ReviewWorkflow:
         """Let a reviewer take the review to themselves for a while, or give it back."""
         receipt = self._desk.claim(claim, workflow.now(), self._record.status.review_id)
         self._show_desk()
-        event = "unclaimed" if claim.release else "claimed"
-        self._record.done(event, actor=claim.reviewer, token=receipt.token)
+        event = "unclaimed" if claim.release else "assigned" if claim.assign_to else "claimed"
+        self._record.done(event, actor=claim.reviewer, concerns=claim.assign_to, token=receipt.token)
         return receipt
 
     @claim.validator
@@ -230,7 +255,7 @@ class ReviewWorkflow:
     @answer.validator
     def _may_answer(self, answer: Answer) -> None:
         try:
-            self._desk.check_answer(answer)
+            self._desk.check_answer(answer, workflow.now())
         except DecisionRefused as error:
             raise _refusal(error) from None
 
@@ -266,6 +291,18 @@ class ReviewWorkflow:
     async def reconsider_effects(self) -> None:
         """The policy over tools was changed: hear of it now, not only when somebody decides."""
         await self._effects.reconsider()
+
+    @workflow.signal
+    async def reconsider_signing(self) -> None:
+        """Groups, absences or keys were changed: hear of it now, not only when a decision takes effect."""
+        self._ask_who_signs = True
+        if self._record.status.stage is Stage.SIGN:
+            await self._people.hear()
+
+    @workflow.signal(name="withdraw")
+    def _withdraw(self, given: Any = None) -> None:
+        """`{"reviewer": "…"}`: takes one's decision back while it is pending."""
+        self._by_signal(Verdict.WITHDRAW, given)
 
     @workflow.signal(name="approve")
     def _approve(self, given: Any = None) -> None:
@@ -325,15 +362,21 @@ class ReviewWorkflow:
         if self._desk.already_counted(decision):
             return
         self._desk.decide(decision, workflow.now())
-        if decision.verdict is Verdict.AMEND and self._desk.analysis is not None:
+        if decision.verdict in {Verdict.AMEND, Verdict.WITHDRAW} and self._desk.analysis is not None:
             self._effects.corrected(self._desk.analysis.key_findings)
-        event = "asked" if decision.verdict is Verdict.ASK else "decided"
-        facts = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
+        events = {Verdict.ASK: "asked", Verdict.WITHDRAW: "withdrawn"}
+        facts: dict[str, Any] = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
+        if (signed_with := self._desk.decisions[-1].signed_with) != "":
+            facts["signed_with"] = signed_with
+        if self._desk.pending is not None:
+            facts["pending"] = self._desk.pending.outcome
         self._show_desk()
-        self._record.done(event, actor=decision.reviewer, **facts)
+        self._record.done(
+            events.get(decision.verdict, "decided"), actor=decision.reviewer, concerns=decision.on_behalf_of, **facts
+        )
 
     def _take_answer(self, answer: Answer) -> None:
-        self._desk.answer(answer)
+        self._desk.answer(answer, workflow.now())
         self._show_desk()
         self._record.done("answered", actor=answer.user, digest=self._desk.digest)
 
@@ -356,12 +399,20 @@ class ReviewWorkflow:
             findings=len(findings),
             worst=max((finding.severity for finding in findings), key=lambda s: s.rank, default=None),
             digest=self._desk.digest or "",
+            pending=self._desk.pending.outcome if self._desk.pending else None,
+            pending_until=self._desk.pending.due if self._desk.pending else None,
         )
+
+    def _desk_changed(self) -> None:
+        """Other people may sign now, or an amendment has fallen with who made it."""
+        if self._desk.analysis is not None:
+            self._effects.corrected(self._desk.analysis.key_findings)
+            self._show_desk()
 
     def _show_desk(self) -> None:
         """The desk's state as the status shows it."""
         desk = self._desk
-        waiting = None if desk.outcome else ("requester" if desk.question else "reviewer")
+        waiting = None if desk.outcome or desk.pending else ("requester" if desk.question else "reviewer")
         self._record.progress.update(
             analysis=desk.analysis,
             digest=desk.digest,
@@ -373,6 +424,9 @@ class ReviewWorkflow:
             signatures_missing=desk.signatures_missing,
             claimed_by=desk.held.reviewer if desk.held else None,
             claimed_until=desk.held.until if desk.held else None,
+            pending=desk.pending.outcome if desk.pending else None,
+            pending_until=desk.pending.due if desk.pending else None,
+            signed_only=desk.authority.signed_only,
         )
 
 
