@@ -318,8 +318,6 @@ class Desk:
         self.check_answer(answer, at)
         self.answers.append(answer)
         self._counted.clear()
-        # What was answered to an amendment stands on it: it can be amended again, and not be taken back any more.
-        self._unamended = None
         self.question = None
 
     def escalate(self) -> None:
