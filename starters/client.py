@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from countersign.errors import InvalidRequest, NotFound, ServiceUnavailable
+from countersign.errors import DecisionRefused, InvalidRequest, KeyReused, NotFound, ServiceUnavailable
+from countersign.review.desk import content_of
 from countersign.review.ids import workflow_id_of
 from countersign.review.payloads import (
     Answer,
@@ -90,6 +91,27 @@ def _quiet_core() -> None:
     from temporalio.runtime import Runtime, TelemetryConfig
 
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False)
+
+
+def _open_status(standing: Standing) -> ReviewStatus:
+    """The status of a review a person can still act on."""
+    status = standing.status
+    if status.outcome is not None:
+        raise already_ended(status.outcome)
+    if status.ahead is not None:
+        raise not_begun()
+    if not standing.live:
+        raise nobody_answers(status.review_id, "nothing can be decided now")
+    return status
+
+
+def _answered_before(receipt: Receipt, content: str) -> Receipt:
+    """The receipt, if it is of a decision with this content (a version before this one did not note it)."""
+    if receipt.content not in {"", content}:
+        raise KeyReused(
+            "the Idempotency-Key was used for another decision on this review", remedy="Use a new key for a new one"
+        )
+    return receipt
 
 
 class ReviewClient:
@@ -281,27 +303,40 @@ class ReviewClient:
         """Have a person's decision judged by the workflow. Raises DecisionRefused, InvalidRequest or NotFound.
 
         A decision without a digest is bound to what is under review now; one with the beginning of that digest (8
-        characters or more) to that digest. One without an id gets one, so that a retried call counts once.
+        characters or more) to that digest. One without an id gets one, so that a retried call counts once. One that
+        has counted before is answered as it was then, even when the review has ended; `KeyReused` is raised when its
+        id was another decision's.
         """
-        status = await self._open_status(tenant, review_id)
+        content, standing = content_of(decision), await self.status(tenant, review_id)
+        if (known := standing.status.receipts.get(decision.decision_id or "")) is not None:
+            return _answered_before(known, content)
+        status = _open_status(standing)
         digest = decision.digest
         if digest is None or (len(digest) >= 8 and status.digest is not None and status.digest.startswith(digest)):
             digest = status.digest
-        bound = decision.model_copy(
-            update={"digest": digest, "decision_id": decision.decision_id or f"d-{secrets.token_hex(12)}"}
-        )
-        return await self._update("decide", tenant, review_id, bound, update_id=bound.decision_id, reply=Receipt)
+        decision_id = decision.decision_id or f"d-{secrets.token_hex(12)}"
+        bound = decision.model_copy(update={"digest": digest, "decision_id": decision_id, "content": content})
+        try:
+            receipt = await self._update("decide", tenant, review_id, bound, update_id=decision_id, reply=Receipt)
+        except DecisionRefused:
+            # It may be itself, given a moment ago, that ended the review.
+            first = (await self.status(tenant, review_id)).status.receipts.get(decision_id)
+            if first is None:
+                raise
+            receipt = first
+        # Temporal answers an update id that it knows by itself, whatever comes with it.
+        return _answered_before(receipt, content)
 
     async def answer(self, tenant: str, review_id: str, answer: Answer) -> Receipt:
         """Give the requester's answer to an open question. Raises as `decide` does."""
-        await self._open_status(tenant, review_id)
+        _open_status(await self.status(tenant, review_id))
         return await self._update(
             "answer", tenant, review_id, answer, update_id=f"a-{secrets.token_hex(12)}", reply=Receipt
         )
 
     async def claim(self, tenant: str, review_id: str, claim: Claim) -> ClaimReceipt:
         """Let a reviewer take a review to themselves for a while, or give it back. Raises as `decide` does."""
-        await self._open_status(tenant, review_id)
+        _open_status(await self.status(tenant, review_id))
         return await self._update(
             "claim", tenant, review_id, claim, update_id=f"c-{secrets.token_hex(12)}", reply=ClaimReceipt
         )
@@ -313,7 +348,7 @@ class ReviewClient:
 
         Bound, as there, to the digest the decision names (its beginning is enough), or to what the item is now.
         """
-        status = await self._open_status(tenant, review_id)
+        status = _open_status(await self.status(tenant, review_id))
         now = next((effect.digest for effect in status.effects if effect.item == decision.item), None)
         digest = decision.digest
         if digest is None or (len(digest) >= 8 and now is not None and now.startswith(digest)):
@@ -345,17 +380,6 @@ class ReviewClient:
                 continue
             told += 1
         return told, len(rows) - told
-
-    async def _open_status(self, tenant: str, review_id: str) -> ReviewStatus:
-        """The status of a review a person can still act on."""
-        standing = await self.status(tenant, review_id)
-        if standing.status.outcome is not None:
-            raise already_ended(standing.status.outcome)
-        if standing.status.ahead is not None:
-            raise not_begun()
-        if not standing.live:
-            raise nobody_answers(review_id, "nothing can be decided now")
-        return standing.status
 
     async def _update(  # noqa: PLR0913 - an update is all of this
         self,

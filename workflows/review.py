@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.learn import Learn
     from activities.settle import Settle
     from countersign.errors import CountersignError, DecisionRefused
-    from countersign.review.desk import Desk
+    from countersign.review.desk import Desk, content_of
     from countersign.review.ladder import Ladder, Rung
     from countersign.review.parse import parse
     from countersign.review.payloads import (
@@ -195,8 +195,10 @@ class ReviewWorkflow:
     @workflow.update
     def decide(self, decision: Decision) -> Receipt:
         """Take a person's decision. The validator has seen to it that it counts."""
-        self._take(decision)
-        return self._receipt()
+        try:
+            return self._take(decision)
+        except DecisionRefused as error:
+            raise _refusal(error) from None
 
     @decide.validator
     def _may_decide(self, decision: Decision) -> None:
@@ -321,16 +323,21 @@ class ReviewWorkflow:
         except CountersignError as error:
             self._refuse(error, verdict, given)
 
-    def _take(self, decision: Decision) -> None:
+    def _take(self, decision: Decision) -> Receipt:
+        receipts = self._record.status.receipts
         if self._desk.already_counted(decision):
-            return
+            return receipts[decision.decision_id or ""]
         self._desk.decide(decision, workflow.now())
         if decision.verdict is Verdict.AMEND and self._desk.analysis is not None:
             self._effects.corrected(self._desk.analysis.key_findings)
         event = "asked" if decision.verdict is Verdict.ASK else "decided"
         facts = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
         self._show_desk()
+        receipt = self._receipt().model_copy(update={"verdict": decision.verdict, "content": content_of(decision)})
+        if decision.decision_id is not None:
+            self._record.progress.update(receipts={**receipts, decision.decision_id: receipt})
         self._record.done(event, actor=decision.reviewer, **facts)
+        return receipt
 
     def _take_answer(self, answer: Answer) -> None:
         self._desk.answer(answer)

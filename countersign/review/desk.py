@@ -42,6 +42,12 @@ def digest_of(analysis: AnalysisResult, playbook_version: str, answers: Sequence
     return hashlib.sha256(json.dumps(shown, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def content_of(decision: Decision) -> str:
+    """SHA-256 (hex) of what a person decided, to tell a decision that is repeated from another one of the same id."""
+    given = decision.model_dump(mode="json", exclude={"decision_id", "content"})
+    return decision.content or hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+
+
 def apply_edits(analysis: AnalysisResult, edits: Sequence[Edit]) -> AnalysisResult:
     """The analysis with the edits made, in order. Raises `DecisionRefused` that names the edit that cannot be made."""
     findings = {finding.id: finding for finding in analysis.key_findings}
@@ -121,7 +127,8 @@ class Desk:
         self._analysis: AnalysisResult | None = None
         self._required = 1
         self._amended = False
-        self._seen_ids: set[str] = set()
+        self._seen: dict[str, str] = {}
+        """Content of each decision that counted and had an id, by that id."""
         self.decisions: list[DecisionRecord] = []
         self.signatures: list[DecisionRecord] = []
         """Those that count: given since what is shown last changed, each by another person."""
@@ -160,8 +167,16 @@ class Desk:
         return tuple(edit for decision in self.decisions for edit in decision.edits)
 
     def already_counted(self, decision: Decision) -> bool:
-        """Whether this very decision (by `decision_id`) has counted before: a retry, answered like the first time."""
-        return decision.decision_id is not None and decision.decision_id in self._seen_ids
+        """Whether this very decision (by `decision_id`) has counted before: a retry, answered like the first time.
+
+        Raises `DecisionRefused` when the id is another decision's.
+        """
+        seen = self._seen.get(decision.decision_id or "")
+        if seen is not None and seen != content_of(decision):
+            raise DecisionRefused(
+                "another decision was given under this id before", rule="key_reused", remedy="Use a new id for it"
+            )
+        return seen is not None
 
     def check(self, decision: Decision, at: datetime) -> None:
         """Raise `DecisionRefused` unless the decision would count at this time. Changes nothing."""
@@ -193,7 +208,7 @@ class Desk:
             return self.outcome
         self.held = None
         if decision.decision_id is not None:
-            self._seen_ids.add(decision.decision_id)
+            self._seen[decision.decision_id] = content_of(decision)
         if decision.verdict is Verdict.AMEND and self._analysis is not None:
             self._analysis = apply_edits(self._analysis, decision.edits)
             self._amended = True

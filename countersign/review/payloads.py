@@ -349,6 +349,8 @@ class Decision(Payload):
     digest: str | None = None
     decision_id: str | None = None
     """Makes a retried decision count once; the update id where there is none."""
+    content: str | None = None
+    """Digest of the decision as its sender gave it (`desk.content_of`), since `digest` may be filled in on the way."""
     claim: int | None = None
     """Fencing token of the reviewer's claim; one that has lapsed or passed to another is refused."""
 
@@ -466,6 +468,10 @@ class Receipt(Payload):
     worst: Severity | None = None
     digest: str = ""
     """Of what the decision was bound to; with the number of findings and the gravest it says what was signed."""
+    verdict: Verdict | None = None
+    """What was decided; None for an answer."""
+    content: str = ""
+    """Digest of the decision as it was given: what comes again under its id must have the same."""
 
 
 class Failure(Payload):
@@ -505,6 +511,8 @@ class ReviewStatus(Payload):
     decision: DecisionRecord | None = None
     """The decision that ended the review, or the latest one that counted."""
     decisions: tuple[DecisionRecord, ...] = ()
+    receipts: dict[str, Receipt] = Field(default_factory=dict)
+    """What decisions with an id were answered, by that id: who repeats one is answered the same."""
     signatures_missing: int = 0
     effects: tuple[EffectStanding, ...] = ()
     claimed_by: str | None = None

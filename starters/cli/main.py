@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 EXIT_CODES = {
     "InvalidRequest": 2,
+    "KeyReused": 2,
     "PlaybookError": 2,
     "ModelConfigurationError": 2,
     "NotFound": 3,

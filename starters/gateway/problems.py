@@ -18,6 +18,7 @@ from countersign.errors import (
     DocumentError,
     Forbidden,
     InvalidRequest,
+    KeyReused,
     NotFound,
     Overloaded,
     PlaybookError,
@@ -37,12 +38,6 @@ class MalformedBody(InvalidRequest):
     """The body cannot be parsed at all."""
 
     type = "MalformedBody"
-
-
-class KeyReused(InvalidRequest):
-    """The Idempotency-Key stands for another document."""
-
-    type = "KeyReused"
 
 
 class TooLarge(DocumentError):
@@ -101,7 +96,7 @@ KINDS: Mapping[type[CountersignError], Kind] = {
     DecisionRefused: Kind("decision-refused", 409, "The decision does not count"),
     TooLarge: Kind("too-large", 413, "Too many bytes"),
     UnsupportedMedia: Kind("unsupported-media-type", 415, "Unsupported content type"),
-    KeyReused: Kind("idempotency-key-reused", 422, "The Idempotency-Key stands for another document"),
+    KeyReused: Kind("idempotency-key-reused", 422, "The Idempotency-Key was used for something else"),
     InvalidRequest: Kind("invalid-request", 422, "The request is not valid"),
     DocumentError: Kind("unreadable-document", 422, "The document cannot be reviewed"),
     PlaybookError: Kind("unknown-playbook", 422, "The playbook cannot be used"),

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from countersign.access.permissions import Action
 from countersign.access.principal import Principal
 from countersign.admission.intake import Accepted as Taken
-from countersign.errors import CountersignError, InvalidRequest
+from countersign.errors import CountersignError, InvalidRequest, KeyReused
 from countersign.review.ids import new_review_id
 from countersign.review.payloads import ReviewRequest
 from starters.gateway.answers import Accepted, SubmitJson, json_response
@@ -26,7 +26,7 @@ from starters.gateway.openapi import (
     review_links,
     schema_of,
 )
-from starters.gateway.problems import KeyReused, UnsupportedMedia, rate_headers
+from starters.gateway.problems import UnsupportedMedia, rate_headers
 from starters.gateway.reviews import backend_of, caller, derived_id, idempotency_key
 
 FORM_OVERHEAD = MAX_FORM_TEXT + 131_072

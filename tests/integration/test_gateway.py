@@ -114,17 +114,30 @@ async def test_a_review_from_submission_to_signature(gate: Gate, dev: Dev) -> No
         assert raw.text == nda() + PHRASE
 
         asked = {"verdict": "ask", "question": "Which of us?", "claim": claim.json()["token"]}
-        assert (await reviewer.post(f"/v1/reviews/{review_id}/decision", json=asked)).status_code == 200
+        q0 = {"Idempotency-Key": "q0"}
+        assert (await reviewer.post(f"/v1/reviews/{review_id}/decision", json=asked, headers=q0)).status_code == 200
+        swallowed = await reviewer.post(f"/v1/reviews/{review_id}/decision", json={"verdict": "reject"}, headers=q0)
+        assert (swallowed.status_code, swallowed.json()["type"]) == (
+            422,
+            "urn:countersign:problem:idempotency-key-reused",
+        )
         answered = await owner.post(f"/v1/reviews/{review_id}/answer", json={"text": "The Irish one"})
         assert answered.status_code == 200, answered.text
         wrong = {"verdict": "approve", "digest": "0" * 64}
         assert (await reviewer.post(f"/v1/reviews/{review_id}/decision", json=wrong)).status_code == 409
         decision = {"verdict": "approve", "note": "fine"}
-        signed = await reviewer.post(f"/v1/reviews/{review_id}/decision", json=decision)
+        once = {"Idempotency-Key": "q1"}
+        signed = await reviewer.post(f"/v1/reviews/{review_id}/decision", json=decision, headers=once)
         assert (signed.status_code, signed.json()["outcome"]) == (200, "approved")
+        assert signed.json()["verdict"] == "approve"
 
     told = [event async for event in gate.events("owner", review_id)]
     assert told[-1][1:] == ("ended", {"outcome": "approved"})
+    async with gate.client("reviewer") as reviewer:
+        again = await reviewer.post(f"/v1/reviews/{review_id}/decision", json=decision, headers=once)
+        assert (again.status_code, again.json()) == (200, signed.json())
+        other = await reviewer.post(f"/v1/reviews/{review_id}/decision", json={"verdict": "reject"}, headers=once)
+        assert (other.status_code, other.json()["type"]) == (422, "urn:countersign:problem:idempotency-key-reused")
     stages = [f"{data['stage']}:{data['event']}" for _, kind, data in told if kind == "stage"]
     assert [stage for stage in stages if stage in SIGNED] == list(SIGNED)
     assert [number for number, _, _ in told] == [str(number) for number in range(1, len(told) + 1)]

@@ -153,6 +153,23 @@ def test_a_retried_decision_counts_once() -> None:
     assert len(desk.decisions) == 1
 
 
+@pytest.mark.parametrize("change", [{"verdict": Verdict.REJECT}, {"note": "no"}, {"reviewer": "eve"}, {"content": "x"}])
+def test_another_decision_under_the_same_id_is_refused(change: dict[str, object]) -> None:
+    desk = open_desk(Route.FOUR_EYES)
+    first = decision(decision_id="d1")
+    desk.decide(first, NOW)
+    with pytest.raises(DecisionRefused) as refused:
+        desk.decide(first.model_copy(update=change), NOW)
+    assert (refused.value.rule, desk.outcome) == ("key_reused", None)
+
+
+def test_what_a_decision_is_bound_to_on_its_way_makes_it_no_other() -> None:
+    desk = open_desk(Route.FOUR_EYES)
+    desk.decide(decision(decision_id="d1", content="c", digest=desk.digest), NOW)
+    assert desk.decide(decision(decision_id="d1", content="c", digest="0" * 64), NOW) is None
+    assert len(desk.decisions) == 1
+
+
 def claim(reviewer: str = "bob", **fields: object) -> Claim:
     return Claim.model_validate({"reviewer": reviewer, "lease_s": 600, **fields})
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from countersign.admission.entry import Entry, Place
 from countersign.admission.intake import Accepted, Turn
-from countersign.errors import CountersignError, DecisionRefused, NotFound, RateLimited, ServiceUnavailable
+from countersign.errors import CountersignError, DecisionRefused, KeyReused, NotFound, RateLimited, ServiceUnavailable
+from countersign.review.desk import content_of
 from countersign.review.ids import base32, new_review_id
 from countersign.review.payloads import Answer, Decision, DocumentRef, Receipt, ReviewRequest, ReviewStatus
 from countersign.settings import ROOT, Settings
@@ -208,6 +209,33 @@ async def test_what_stops_a_decision(
             await client.decide("default", "r-1", what)
         else:
             await client.answer("default", "r-1", what)
+
+
+DECIDED = Receipt(review_id="r-1", stage=Stage.SIGN, outcome=Outcome.APPROVED, content=content_of(APPROVE))
+REJECT = APPROVE.model_copy(update={"verdict": Verdict.REJECT})
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        World(update=DECIDED),
+        World(query=status_of(outcome=Outcome.APPROVED, receipts={"d-1": DECIDED})),
+        World(query=NO_WORKER, projected=status_of(outcome=Outcome.APPROVED, receipts={"d-1": DECIDED})),
+        # It ends the review between the question and the update.
+        World(query=[status_of(), status_of(receipts={"d-1": DECIDED})], update=NO_WORKFLOW),
+    ],
+)
+@pytest.mark.parametrize("given", [APPROVE, REJECT])
+async def test_a_repeat_is_answered_as_the_first_time_and_another_decision_is_not(
+    world: World, given: Decision
+) -> None:
+    world = replace(world, query=list(world.query) if isinstance(world.query, list) else world.query)
+    deciding = _Client(world).decide("default", "r-1", given.model_copy(update={"decision_id": "d-1"}))
+    if given is APPROVE:
+        assert await deciding == DECIDED
+    else:
+        with pytest.raises(KeyReused):
+            await deciding
 
 
 def test_a_refusal_keeps_type_message_and_remedy_once() -> None:
