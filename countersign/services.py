@@ -23,6 +23,7 @@ from countersign.store.counterparties import CounterpartyBook
 from countersign.store.database import Database
 from countersign.store.documents import DocumentStore
 from countersign.store.effects import EffectStore
+from countersign.store.fingerprint import check_master_key
 from countersign.store.keys import load_key
 from countersign.store.reviews import ReviewStore
 from countersign.store.runs import AgentRuns
@@ -52,6 +53,7 @@ class Services:
 
     settings: Settings
     db: Database
+    vault: Vault
     redis: "Redis"
     pseudonyms: Pseudonyms
     documents: DocumentStore
@@ -90,10 +92,22 @@ class Services:
         """Who is asking, by API key or token. Raises `InvalidRequest` when the OIDC settings are half set."""
         return Authenticator.of(self.settings, self.keys, self.pseudonyms)
 
+    async def bring_up_to_date(self) -> None:
+        """Apply the migrations that the database lacks: a process may be the first to meet a new one.
+
+        Raises as `Database.migrate` does, and `InvalidRequest` as `open` does.
+        """
+        if await self.db.pending():
+            await self.db.migrate()
+            await check_master_key(self.db, self.vault)
+
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, servers: Servers) -> AsyncIterator["Services"]:
-        """Open everything and close it again. Raises `ServiceUnavailable` when Postgres does not answer.
+        """Open everything and close it again.
+
+        Raises `ServiceUnavailable` when Postgres does not answer, `InvalidRequest` for a key that is none, or a master
+        key that is not this database's.
 
         Redis is not asked here: it is a cache, and its absence must not stop a process from starting.
         """
@@ -115,9 +129,11 @@ class Services:
         circuits = Circuits(connect(servers.redis_url), settings.circuits)
         sandbox = Sandbox(settings.read_memory_mb, settings.read_seconds)
         try:
+            await check_master_key(db, vault)
             yield cls(
                 settings=settings,
                 db=db,
+                vault=vault,
                 redis=redis,
                 pseudonyms=pseudonyms,
                 documents=DocumentStore(db, vault),

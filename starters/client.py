@@ -50,8 +50,6 @@ R = TypeVar("R", Receipt, ClaimReceipt, EffectReceipt)
 QUERY_TIMEOUT = timedelta(seconds=3)
 """A worker that is there answers in milliseconds; after this the projection answers instead."""
 DECISION_TIMEOUT = timedelta(seconds=30)
-MAX_KNOWN = 10_000
-"""Workflow ids kept by a client that lives long."""
 POLL_S = (0.2, 2.0)
 """A follower asks this often at first and, while nothing changes, at last."""
 
@@ -124,7 +122,6 @@ class ReviewClient:
         self._endpoints: Endpoints | None = None
         self._temporal: Client | None = None
         self._services: Services | None = None
-        self._workflow_ids: dict[tuple[str, str], str] = {}
 
     @classmethod
     @asynccontextmanager
@@ -162,27 +159,24 @@ class ReviewClient:
                 self._services = await self._stack.enter_async_context(Services.open(self.settings, self._servers()))
             return self._services
 
-    async def _workflow_id(self, tenant: str, review_id: str) -> str:
-        """The workflow of a review: as projected, since one started by the `temporal` CLI may be called anything.
+    async def _row(self, tenant: str, review_id: str) -> "ReviewRow | None":
+        """The review's row, by its own id or its workflow's; None where there is none, or Postgres does not answer."""
+        try:
+            return await (await self.services()).reviews.row(review_id, tenant=tenant)
+        except (NotFound, ServiceUnavailable):
+            return None
 
-        `review_id` may be a workflow id too. Without Postgres, or before admission, it is the id that `submit` gives.
+    async def _handle(
+        self, tenant: str, review_id: str, row: "ReviewRow | None"
+    ) -> "WorkflowHandle[object, ReviewStatus]":
+        """The review's workflow: as its row has it, since one started by the `temporal` CLI may be called anything.
+
+        Of one that has ended, the run that was admitted: under its id, anybody may have started another since. While it
+        is open nobody can, and whoever resets it gives it a new run.
         """
-        known = self._workflow_ids.get((tenant, review_id))
-        if known is None:
-            try:
-                row = await (await self.services()).reviews.row(review_id, tenant=tenant)
-            except (NotFound, ServiceUnavailable):
-                return workflow_id_of(tenant, review_id)
-            known = row.workflow_id
-            if not row.waits_for_its_turn:
-                if len(self._workflow_ids) >= MAX_KNOWN:
-                    self._workflow_ids.clear()
-                self._workflow_ids[tenant, review_id] = known
-        return known
-
-    async def _handle(self, tenant: str, review_id: str) -> "WorkflowHandle[object, ReviewStatus]":
-        workflow_id = await self._workflow_id(tenant, review_id)
-        return (await self.temporal()).get_workflow_handle(workflow_id, result_type=ReviewStatus)
+        workflow_id = row.workflow_id if row else workflow_id_of(tenant, review_id)
+        run_id = row.run_id if row and row.outcome else None
+        return (await self.temporal()).get_workflow_handle(workflow_id, run_id=run_id, result_type=ReviewStatus)
 
     # --- submitting ---
 
@@ -211,14 +205,15 @@ class ReviewClient:
     async def status(self, tenant: str, review_id: str) -> Standing:
         """Where a review stands: asked of its workflow, else read from the projection. Raises NotFound.
 
-        While it waits for its turn there is no workflow to ask: what Postgres says is then the truth.
+        Before its turn there is no workflow to ask, and after its end what Postgres has is the truth.
         """
         from temporalio.client import WorkflowQueryFailedError
         from temporalio.service import RPCError, RPCStatusCode
 
-        if (tenant, review_id) not in self._workflow_ids and (waiting := await self._waiting(tenant, review_id)):
-            return Standing(waiting)
-        handle = await self._handle(tenant, review_id)
+        row = await self._row(tenant, review_id)
+        if row is not None and (stored := await self._at_rest(row)) is not None:
+            return Standing(stored)
+        handle = await self._handle(tenant, review_id, row)
         try:
             status = await handle.query("status", result_type=ReviewStatus, rpc_timeout=QUERY_TIMEOUT)
         except (RPCError, WorkflowQueryFailedError) as error:
@@ -232,17 +227,19 @@ class ReviewClient:
                 raise nobody_answers(review_id, "it is accepted, and waits") from None
         return Standing(status)
 
-    async def _waiting(self, tenant: str, review_id: str) -> ReviewStatus | None:
-        """The status of a review that waits for its turn, with how long it will; None when it does not wait."""
+    async def _at_rest(self, row: "ReviewRow") -> ReviewStatus | None:
+        """The status of a review that has ended, or waits for its turn (with how long it will); None of any other."""
+        turn = None
         try:
             services = await self.services()
-            row = await services.reviews.row(review_id, tenant=tenant)
-            if not row.waits_for_its_turn or (turn := await services.intake.turn(tenant, row.review_id)) is None:
-                return None
-            status = await services.reviews.status(review_id, tenant=tenant)
+            if row.outcome is None:
+                turn = await services.intake.turn(row.tenant, row.review_id) if row.waits_for_its_turn else None
+                if turn is None:
+                    return None
+            status = await services.reviews.status(row.review_id, tenant=row.tenant)
         except (NotFound, ServiceUnavailable):
             return None  # its workflow is asked
-        return status.model_copy(update={"ahead": turn.ahead, "estimate_s": turn.estimate_s})
+        return status.model_copy(update={"ahead": turn.ahead, "estimate_s": turn.estimate_s}) if turn else status
 
     async def follow(self, tenant: str, review_id: str, *, timeout_s: float | None = None) -> AsyncIterator[Standing]:
         """Yield the standing whenever it has changed, the settled one last.
@@ -392,7 +389,7 @@ class ReviewClient:
         reply: type[R],
     ) -> R:
         # The review was there a moment ago, so "not found" now means that it ended in between.
-        handle = await self._handle(tenant, review_id)
+        handle = await self._handle(tenant, review_id, await self._row(tenant, review_id))
         with temporal_errors(already_ended(None)):
             receipt: R = await handle.execute_update(
                 name, given, id=update_id, result_type=reply, rpc_timeout=DECISION_TIMEOUT
@@ -403,7 +400,8 @@ class ReviewClient:
 
     async def trail(self, tenant: str, review_id: str) -> "tuple[tuple[TrailRow, ...], TrailCheck]":
         """A review's rows of the trail and whether they hold together. Raises NotFound when there are none."""
-        services, workflow_id = await self.services(), await self._workflow_id(tenant, review_id)
+        services, row = await self.services(), await self._row(tenant, review_id)
+        workflow_id = row.workflow_id if row else workflow_id_of(tenant, review_id)
         rows = await services.trail.rows(workflow_id)
         if not rows:
             # Asked only now: rows that are there need no projection to be shown.
@@ -417,9 +415,10 @@ class ReviewClient:
 
     async def history(self, tenant: str, review_id: str) -> "WorkflowHistory":
         """The review's Temporal history. Raises NotFound when Temporal keeps none (yet, or any more)."""
-        if await self._waiting(tenant, review_id):
+        row = await self._row(tenant, review_id)
+        if row is not None and row.waits_for_its_turn:
             raise NotFound(f"review {review_id!r} has no history yet", remedy="It begins when the review's turn comes")
-        handle = await self._handle(tenant, review_id)
+        handle = await self._handle(tenant, review_id, row)
         with temporal_errors(unknown_review(tenant, review_id)):
             return await handle.fetch_history()
 

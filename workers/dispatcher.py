@@ -28,6 +28,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from countersign.admission.fair import order
 from countersign.errors import CountersignError, NotFound
 from countersign.services import Services
+from countersign.store.vault import VaultError
 from countersign.store.waiting import ANY, Due, Id, Waiting
 from countersign.words import Outcome
 from workflows import options
@@ -234,16 +235,20 @@ class Dispatcher:
         return False
 
     async def _start(self, row: Due) -> bool:
-        """Start the workflow, once. Raises RPCError, and whatever a stored request that does not open raises."""
+        """Start the workflow, once. Raises RPCError, and whatever a stored request raises that is none."""
         if row.sealed is None:
             # Started by hand: it runs already, unless somebody stopped it while it waited.
             if not await self._runs(row):
-                await self._close(row)
+                await self._close(row, "its workflow was stopped while it waited")
             return True
         try:
             request = self._waiting.request(row)
-        except NotFound:  # its content was erased meanwhile: there is nothing to review any more
-            await self._close(row)
+        except NotFound:  # erased meanwhile: there is nothing to review any more
+            await self._close(row, "its content was erased while it waited")
+            return False
+        except VaultError:  # the master key is this database's, so no time will mend it
+            _log.error("%s is closed: what was stored of it does not open", row.workflow_id)
+            await self._close(row, "what was stored of it does not open: it was sealed with another key, or damaged")
             return False
         limits = await self._services.limits.tenant(row.tenant)
 
@@ -277,9 +282,9 @@ class Dispatcher:
             raise
         return described.status is WorkflowExecutionStatus.RUNNING
 
-    async def _close(self, row: Due) -> None:
+    async def _close(self, row: Due, reason: str) -> None:
         """End a review that will never run."""
-        await self._waiting.close(row.tenant, row.review_id, Outcome.FAILED, dispatched=True)
+        await self._waiting.close(row.tenant, row.review_id, Outcome.FAILED, reason=reason, dispatched=True)
         await self._door.release(row.tenant, row.review_id)
 
     # --- now and then ---

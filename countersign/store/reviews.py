@@ -8,7 +8,7 @@ import asyncpg
 from pydantic import BaseModel, ConfigDict
 
 from countersign.errors import InvalidRequest, NotFound
-from countersign.review.payloads import DocumentRef, ReviewKey, ReviewRequest, ReviewStatus
+from countersign.review.payloads import DocumentRef, Failure, ReviewKey, ReviewRequest, ReviewStatus
 from countersign.store.database import Database
 from countersign.store.datakeys import DataKeys
 from countersign.store.documents import SealedDocument, Upload
@@ -31,6 +31,8 @@ class ReviewRow(BaseModel):
     tenant: str
     review_id: str
     workflow_id: str
+    run_id: str | None = None
+    """Of the run that was admitted as this review; None before."""
     stage: Stage
     outcome: Outcome | None = None
     route: Route | None = None
@@ -338,6 +340,7 @@ class ReviewStore:
         found = await self._find(id, tenant)
         row = _row(found)
         if found["detail"] is None:
+            why = found["closed_because"]
             return ReviewStatus(
                 review_id=row.review_id,
                 workflow_id=row.workflow_id,
@@ -345,6 +348,7 @@ class ReviewStore:
                 stage=row.stage,
                 outcome=row.outcome,
                 playbook=row.playbook,
+                failure=Failure(type="Closed", message=why, remedy="Submit it again") if why else None,
                 submitted_at=row.submitted_at,
                 ended_at=row.ended_at,
             )

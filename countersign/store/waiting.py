@@ -106,7 +106,7 @@ WHERE (r.tenant, r.review_id) = (due.tenant, due.id) AND r.started_at IS NULL
 """
 
 _CLOSE = """
-UPDATE reviews SET outcome = $3, stage = $4, ended_at = now(), updated_at = now()
+UPDATE reviews SET outcome = $3, stage = $4, closed_because = $6, ended_at = now(), updated_at = now()
 WHERE tenant = $1 AND review_id = $2 AND outcome IS NULL AND version < 0 AND ($5 OR dispatched_at IS NULL)
 """
 
@@ -167,12 +167,16 @@ class WaitingStore:
         """Temporal has them."""
         await self._db.execute(_STARTED, *_columns(reviews))
 
-    async def close(self, tenant: str, review_id: str, outcome: Outcome, *, dispatched: bool = False) -> bool:
+    async def close(
+        self, tenant: str, review_id: str, outcome: Outcome, *, reason: str = "", dispatched: bool = False
+    ) -> bool:
         """End a review of which no stage was written; False when there is none such.
 
-        One whose turn has come is left alone unless `dispatched`.
+        `reason` says why in words of ours, and is shown where no workflow says it. A review whose turn has come is left
+        alone unless `dispatched`.
         """
-        return await self._db.execute(_CLOSE, tenant, review_id, outcome, Stage.DONE, dispatched) > 0
+        given = (tenant, review_id, outcome, Stage.DONE, dispatched, reason or None)
+        return await self._db.execute(_CLOSE, *given) > 0
 
     async def at_work(self) -> dict[str, int]:
         """Reviews the machine works on, by tenant, as the projection knows them."""

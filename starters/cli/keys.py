@@ -51,8 +51,7 @@ def create(  # noqa: PLR0913 - one parameter an option
     async def make(client: "ReviewClient") -> "NewKey":
         services = await client.services()
         # A gateway wants a key before it listens to the world, so this may be a new database's first command.
-        if await services.db.pending():
-            await services.db.migrate()
+        await services.bring_up_to_date()
         return await services.keys.create(tenant, user, [Role(role) for role in roles], label, expires_at)
 
     new = with_client(make)

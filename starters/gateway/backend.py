@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from countersign.access.authenticator import Authenticator
 from countersign.access.permissions import Action, allowed, sees_only_own
 from countersign.access.principal import Principal
-from countersign.errors import NotFound, PlaybookError, ServiceUnavailable
+from countersign.errors import InvalidRequest, NotFound, PlaybookError, ServiceUnavailable
 from countersign.playbook.load import load_playbook
 from countersign.settings import Settings
 from countersign.store.reviews import ReviewRow
@@ -92,8 +92,13 @@ class Backend:
         return self._services
 
     async def _open(self) -> "Services":
-        services = await self.client.services()
-        await bring_up_to_date(services)
+        try:
+            services = await self.client.services()
+            await services.bring_up_to_date()
+        except InvalidRequest as error:
+            # A setting is wrong, which is no fault of who asks: it is said to who runs this.
+            _log.error("%s", error)
+            raise ServiceUnavailable("the gateway is not set up right") from None
         return services
 
     async def look(self) -> None:
@@ -183,12 +188,6 @@ def _warm(settings: Settings) -> None:
     for file in settings.playbooks.glob("*.toml"):
         with contextlib.suppress(PlaybookError):  # said to who asks for it
             load_playbook(settings.playbooks, file.stem)
-
-
-async def bring_up_to_date(services: "Services") -> None:
-    """Apply the migrations that the database lacks: a gateway may be the first to meet a new one."""
-    if await services.db.pending():
-        await services.db.migrate()
 
 
 def no_such_review() -> NotFound:

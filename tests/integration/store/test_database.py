@@ -46,9 +46,9 @@ async def test_a_migration_that_fails_leaves_nothing_behind(postgres: "PostgresS
     await database.close()
 
 
-def test_migrations_are_numbered_one_by_one(tmp_path: Path) -> None:
+def test_migrations_are_numbered_each_by_its_own_number(tmp_path: Path) -> None:
     numbers = [int(migration.name[:4]) for migration in read_migrations()]
-    assert numbers == list(range(1, len(numbers) + 1))
+    assert numbers == sorted(set(numbers))
     (tmp_path / "1_bad.sql").touch()
     with pytest.raises(MigrationError, match="1_bad"):
         read_migrations(tmp_path)
