@@ -103,8 +103,10 @@ class Services:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, servers: Servers) -> AsyncIterator["Services"]:
-        """Open everything and close it again.
+    async def open(
+        cls, settings: Settings, servers: Servers, *, patience_s: float | None = None
+    ) -> AsyncIterator["Services"]:
+        """Open everything and close it again. `patience_s` as `Database.open` has it.
 
         Raises `ServiceUnavailable` when Postgres does not answer, `InvalidRequest` for a key that is none, or a master
         key that is not this database's.
@@ -117,7 +119,7 @@ class Services:
 
         vault = Vault(load_key(settings.master_key, settings.state / "master.key"))
         pseudonyms = Pseudonyms(load_key(settings.pseudonym_key, settings.state / "pseudonym.key"))
-        db = await Database.open(servers.database_url)
+        db = await Database.open(servers.database_url, patience_s=patience_s)
         # One quick retry: memory is worth having, not worth waiting for.
         redis = Redis.from_url(
             servers.redis_url, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 1)

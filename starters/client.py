@@ -115,9 +115,10 @@ def _answered_before(receipt: Receipt, content: str) -> Receipt:
 class ReviewClient:
     """All a starter does with reviews. Made by `open`; safe to use from concurrent tasks of one event loop."""
 
-    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+    def __init__(self, settings: Settings, stack: AsyncExitStack, patience_s: float | None = None) -> None:
         self.settings = settings
         self._stack = stack
+        self._patience_s = patience_s
         self._lock = asyncio.Lock()
         self._endpoints: Endpoints | None = None
         self._temporal: Client | None = None
@@ -125,10 +126,13 @@ class ReviewClient:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator["ReviewClient"]:
-        """A client for as long as the block lasts. Connects to nothing yet."""
+    async def open(cls, settings: Settings, *, patience_s: float | None = None) -> AsyncIterator["ReviewClient"]:
+        """A client for as long as the block lasts. Connects to nothing yet.
+
+        `patience_s` is the time that Postgres has for each answer (None: that of a worker, which is long).
+        """
         async with AsyncExitStack() as stack:
-            yield cls(settings, stack)
+            yield cls(settings, stack, patience_s)
 
     # --- servers, on first use ---
 
@@ -156,7 +160,8 @@ class ReviewClient:
 
         async with self._lock:
             if self._services is None:
-                self._services = await self._stack.enter_async_context(Services.open(self.settings, self._servers()))
+                opening = Services.open(self.settings, self._servers(), patience_s=self._patience_s)
+                self._services = await self._stack.enter_async_context(opening)
             return self._services
 
     async def _row(self, tenant: str, review_id: str) -> "ReviewRow | None":

@@ -29,7 +29,7 @@ from countersign.admission.fair import order
 from countersign.errors import CountersignError, NotFound
 from countersign.services import Services
 from countersign.store.vault import VaultError
-from countersign.store.waiting import ANY, Due, Id, Waiting
+from countersign.store.waiting import ANY, DISPATCHER_LOCK, Due, Id, Waiting
 from countersign.words import Outcome
 from workflows import options
 from workflows.review import ReviewWorkflow
@@ -50,8 +50,6 @@ AWAY_S = (0.5, 10.0)
 ROW_S = (1.0, 60.0)
 """The same for a single review that cannot be started."""
 
-_LOCK = 7_203_114_883
-"""Key of the advisory lock; the one before it is the migrations'."""
 _log = logging.getLogger(__name__)
 
 
@@ -103,7 +101,7 @@ class Dispatcher:
         while True:
             try:
                 async with self._services.db.connection() as connection:
-                    if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                    if await connection.fetchval("SELECT pg_try_advisory_lock($1)", DISPATCHER_LOCK):
                         _log.info("dispatching")
                         try:
                             await self._lead(connection)

@@ -119,6 +119,17 @@ SELECT EXISTS (SELECT FROM reviews WHERE dispatched_at IS NULL AND outcome IS NU
 """Whether any review waits for its turn, and whether any has had it and is not started."""
 
 
+DISPATCHER_LOCK = 7_203_114_883
+"""Key of the advisory lock of the dispatcher that leads; the one before it is the migrations'."""
+_LED = """
+SELECT EXISTS (
+    SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()
+        AND (l.classid::bigint << 32) + l.objid::bigint = $1
+) AS led
+"""
+
+
 class WaitingStore:
     """The waiting room in Postgres: the truth that the door's counts follow."""
 
@@ -177,6 +188,11 @@ class WaitingStore:
         """
         given = (tenant, review_id, outcome, Stage.DONE, dispatched, reason or None)
         return await self._db.execute(_CLOSE, *given) > 0
+
+    async def is_dispatched(self) -> bool:
+        """Whether a dispatcher leads: else what waits goes on waiting."""
+        row = await self._db.fetchrow(_LED, DISPATCHER_LOCK)
+        return row is not None and bool(row["led"])
 
     async def at_work(self) -> dict[str, int]:
         """Reviews the machine works on, by tenant, as the projection knows them."""

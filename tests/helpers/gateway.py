@@ -212,7 +212,7 @@ class World:
         if self.away:
             raise ServiceUnavailable("PostgreSQL at db.internal:5432/countersign does not answer (OSError)")
         return SimpleNamespace(
-            db=SimpleNamespace(pending=self._pending),
+            bring_up_to_date=self._up_to_date,
             authenticator=self,
             intake=self.intake,
             reviews=SimpleNamespace(row=self._row, list=self._list, queue=self._queue, status=self._status),
@@ -280,8 +280,8 @@ class World:
     async def _trail(self, workflow_id: str) -> tuple[TrailRow, ...]:
         return tuple(self.entries)
 
-    async def _pending(self) -> tuple[str, ...]:
-        return ()
+    async def _up_to_date(self) -> None:
+        return None
 
     async def _standing(self) -> DoorStanding:
         return DoorStanding(in_flight={"acme": 2}, waiting={"acme": 5}, rate=1.5)

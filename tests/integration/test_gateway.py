@@ -5,8 +5,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -194,6 +194,24 @@ async def test_a_repeated_key_is_one_review(gate: Gate) -> None:
     assert answer.json()["type"] == "urn:countersign:problem:idempotency-key-reused"
 
 
+async def test_while_postgres_hangs_the_answer_is_503_and_a_repeat_is_one_review(gate: Gate, dev: Dev) -> None:
+    await gate.submit("owner", nda())  # the key is known from here on, as a client's is
+    once = {"Idempotency-Key": "hung"}
+    async with gate.client("owner") as owner:
+        with stopped(dev.pids["postgres"]):
+            first = await owner.post("/v1/reviews", json={"text": "1. Hung"}, headers=once)
+            assert (first.status_code, first.headers["retry-after"]) == (503, "2"), first.text
+            until("readyz says what is away", lambda: "postgres" in degraded(gate))
+            told = await owner.post("/v1/reviews", json={"text": "1. Hung"}, headers=once)
+            assert (told.status_code, told.headers["retry-after"]) == (503, "2")
+        until("it is back", lambda: not degraded(gate))
+        answers = [await owner.post("/v1/reviews", json={"text": "1. Hung"}, headers=once) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [202, 202]
+        assert answers[1].json()["existing"] is True
+        rows = (await owner.get("/v1/reviews")).json()["reviews"]
+    assert [row["review_id"] for row in rows].count(answers[0].json()["review_id"]) == 1
+
+
 async def test_a_killed_gateway_comes_back_where_it_was(gate: Gate, dev: Dev) -> None:
     assert json.loads((dev.home / ENDPOINTS_FILE).read_text())["gateway"] == gate.url
     assert nice_of(dev.pids["worker"]) > nice_of(dev.pids["gateway"])
@@ -207,6 +225,30 @@ async def test_a_killed_gateway_comes_back_where_it_was(gate: Gate, dev: Dev) ->
             return False
 
     until("the gateway is ready", ready)
+
+
+def degraded(gate: Gate) -> list[str]:
+    found: list[str] = httpx.get(f"{gate.url}/readyz").json()["degraded"]
+    return found
+
+
+@contextmanager
+def stopped(postmaster: int) -> Iterator[None]:
+    """Every process of a Postgres server stands still, as with a disk that hangs."""
+    ours = [postmaster]
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == postmaster:
+                ours.append(int(stat.parent.name))
+    try:
+        for pid in ours:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in ours:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 async def test_each_start_makes_a_key_and_ends_the_last_one(dev: Dev) -> None:

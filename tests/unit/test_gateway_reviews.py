@@ -14,7 +14,14 @@ from countersign.breaker.config import Config, Rules
 from countersign.breaker.model import Circuit
 from countersign.breaker.standing import fields_of, standing_of
 from countersign.breaker.words import Kind
-from countersign.errors import CountersignError, DecisionRefused, NotFound, RateLimited, ServiceUnavailable
+from countersign.errors import (
+    CountersignError,
+    DecisionRefused,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    ServiceUnavailable,
+)
 from countersign.review.capability import blocked
 from countersign.review.payloads import Screening, Signal
 from countersign.words import Channel, Outcome, RiskBand, Stage, Verdict
@@ -137,7 +144,7 @@ async def test_a_decision_is_in_the_name_of_who_asks(world: World) -> None:
     body = {"verdict": "approve", "note": "fine", "digest": "d" * 8, "claim": 3}
     assert (await post(world, "/v1/reviews/r-1/decision", body)).json()["outcome"] == "approved"
     [(_, given)] = world.given
-    assert given.model_dump(exclude={"edits", "question", "decision_id"}) == {
+    assert given.model_dump(exclude={"edits", "question", "decision_id", "content"}) == {
         **body,
         "verdict": Verdict.APPROVE,
         "reviewer": BOB.user,
@@ -234,6 +241,29 @@ async def test_servers_are_not_named_to_clients(world: World) -> None:
     assert answer.headers["retry-after"] == "2"
 
 
+async def test_while_postgres_did_not_answer_the_last_look_nobody_waits_for_it(world: World) -> None:
+    assert (await get(world, "/v1/reviews/r-1")).status_code == 200
+    looked, world.backend.up["postgres"] = world.looked, False
+    for answer in (await get(world, "/v1/reviews/r-1"), await get(world, "/v1/queue", "nobody")):
+        assert (slug(answer), answer.headers["retry-after"]) == ("service-unavailable", "2")
+    assert world.looked == looked
+    world.backend.up["postgres"] = True
+    assert (await get(world, "/v1/reviews/r-1")).status_code == 200
+
+
+async def test_a_wrong_setting_is_not_the_askers_fault(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def wrong() -> None:
+        raise InvalidRequest("COUNTERSIGN_MASTER_KEY: is another key")
+
+    monkeypatch.setattr(world, "services", wrong)
+    answer = await get(world, "/v1/reviews/r-1")
+    assert (slug(answer), answer.status_code) == ("service-unavailable", 503)
+    assert "MASTER_KEY" not in answer.text
+    assert "COUNTERSIGN_MASTER_KEY: is another key" in caplog.text
+
+
 async def test_a_mistake_of_ours_says_nothing_of_the_content(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -273,11 +303,12 @@ async def test_beyond_what_it_can_work_on_it_says_so_at_once(world: World) -> No
 async def test_ready_needs_postgres_alone(world: World) -> None:
     up = world.backend.up
     assert (await get(world, "/readyz", None)).json() == {"status": "ready", "degraded": []}
-    up["redis"] = up["temporal"] = False
+    up["redis"] = up["temporal"] = up["dispatcher"] = False
     answer = await get(world, "/readyz", None)
-    assert (answer.status_code, answer.json()["degraded"]) == (200, ["redis", "temporal"])
-    up["postgres"] = False
-    assert (await get(world, "/readyz", None)).status_code == 503
+    assert (answer.status_code, answer.json()["degraded"]) == (200, ["redis", "temporal", "dispatcher"])
+    up["postgres"], up["redis"] = False, True
+    answer = await get(world, "/readyz", None)
+    assert (answer.status_code, answer.json()["degraded"]) == (503, ["postgres", "temporal", "dispatcher"])
     assert (await get(world, "/healthz", None)).status_code == 200
 
 

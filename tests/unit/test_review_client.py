@@ -335,7 +335,7 @@ async def test_services_are_opened_once_and_closed(monkeypatch: pytest.MonkeyPat
     events: list[str] = []
 
     @asynccontextmanager
-    async def opened(settings: Settings, servers: object) -> AsyncIterator[str]:
+    async def opened(settings: Settings, servers: object, *, patience_s: float | None) -> AsyncIterator[str]:
         events.append("open")
         yield "services"
         events.append("close")

@@ -99,6 +99,17 @@ async def test_a_restart_of_the_server_is_survived(postgres: "PostgresServer", d
     assert len(await db.fetch("SELECT FROM ledger")) == 9
 
 
+async def test_a_statement_that_hangs_is_given_up_and_not_put_again(url: str, db: Database) -> None:
+    await db.execute("CREATE SEQUENCE attempts")
+    hasty = await Database.open(url, max_size=1, patience_s=0.2)
+    with pytest.raises(ServiceUnavailable, match="does not answer"):
+        await hasty.fetch("SELECT nextval('attempts'), pg_sleep(600)")
+    assert (await db.fetchrow("SELECT last_value FROM attempts")) == (1,)
+    async with hasty.connection():
+        await hasty.ping()  # whatever else waits for the pool
+    await hasty.close()
+
+
 async def test_a_connection_lost_inside_a_transaction_is_told_apart_from_an_error(db: Database) -> None:
     with pytest.raises(ServiceUnavailable):
         async with db.transaction() as connection:
