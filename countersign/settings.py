@@ -1,5 +1,6 @@
 """Every setting, typed, in one place. Read from `COUNTERSIGN_*` variables; secrets are masked where they are shown."""
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Settings(BaseSettings):
     """Model of every agent that the playbook names none for: `offline`, `anthropic:…`, or several with commas."""
     sentinel_model: str | None = None
     """Model of the sentinel agent, a cheap one (`anthropic:…`); unset: patterns and statistical scorer alone."""
-    tenant: str = "default"
+    tenant: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
     user: str = "me"
     max_document_mb: float = Field(default=20, gt=0, le=1000)
     retention_days: int = Field(default=2555, ge=1)
@@ -75,6 +76,20 @@ class Settings(BaseSettings):
     """Memory of the process that parses one document."""
     read_seconds: float = Field(default=60, gt=0)
     """Time to parse one document."""
+
+    @field_validator("temporal_address")
+    @classmethod
+    def _is_an_address(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"[^\s/]+:\d{1,5}", address):
+            raise ValueError("is not host:port")
+        return address
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("is not a Redis URL, as redis://:password@host:6379/0")
+        return url
 
     @field_validator("circuits")
     @classmethod

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from countersign.ledger.ledger import CostRow
     from countersign.memory.profile import Cell
     from countersign.services import Services
-    from countersign.store.reviews import ReviewRow
+    from countersign.store.reviews import ReviewRow, WaitingFor
     from countersign.trail.trail import TrailCheck, TrailRow
     from workers.endpoints import Endpoints
 
@@ -285,9 +285,15 @@ class ReviewClient:
         """Rows of the projection, newest first."""
         return await (await self.services()).reviews.list(tenant=tenant, stage=stage, outcome=outcome, limit=limit)
 
-    async def queue(self, *, tenant: str | None = None, limit: int = 50) -> "tuple[ReviewRow, ...]":
-        """What waits for a person, most urgent first."""
-        return await (await self.services()).reviews.queue(tenant=tenant, limit=limit)
+    async def queue(
+        self, *, tenant: str | None = None, waiting_for: "WaitingFor" = "reviewer", limit: int = 50
+    ) -> "tuple[ReviewRow, ...]":
+        """What waits for a reviewer, or for its requester's answer, most urgent first."""
+        return await (await self.services()).reviews.queue(tenant=tenant, waiting_for=waiting_for, limit=limit)
+
+    async def knows_tenant(self, tenant: str) -> bool:
+        """Whether there is any review of this tenant: a new one is as good as a mistyped one."""
+        return await (await self.services()).reviews.knows(tenant)
 
     async def document(self, tenant: str, review_id: str) -> tuple[DocumentRef, "DocumentText"]:
         """A review's document as text with its offsets. Raises NotFound while it has not been read."""
@@ -460,10 +466,18 @@ class ReviewClient:
     async def grant(  # noqa: PLR0913 - a grant states all of this
         self, tenant: str, playbook: str, contract_type: str, level: Autonomy, *, by: str, reason: str
     ) -> None:
-        """Grant a cell a level of autonomy, in a named person's name (stored as a pseudonym)."""
+        """Grant a cell a level of autonomy, in a named person's name (stored as a pseudonym).
+
+        Raises PlaybookError for no such playbook, InvalidRequest for a type of contract that it is not for.
+        """
         from countersign.playbook.load import load_playbook
 
-        load_playbook(self.settings.playbooks, playbook)
+        kinds = load_playbook(self.settings.playbooks, playbook).contract_types
+        if kinds and contract_type not in kinds:
+            raise InvalidRequest(
+                f"type: playbook {playbook} is for no contract of this type",
+                remedy=f"Its types are {', '.join(kinds)}",
+            )
         services = await self.services()
         await services.profile.grant(
             tenant, playbook, contract_type, level, by_hash=services.pseudonyms.of("user", by), reason=reason

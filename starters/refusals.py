@@ -22,7 +22,7 @@ def already_ended(outcome: Outcome | None) -> DecisionRefused:
     """What a decision on an ended review is answered; None when it ended this very moment."""
     return DecisionRefused(
         f"the review has already ended: {outcome}" if outcome else "the review has just ended",
-        remedy="See what was decided with 'countersign trail'",
+        remedy="Its trail says what was decided",
     )
 
 
@@ -30,7 +30,7 @@ def not_begun() -> DecisionRefused:
     """What a decision on a review is answered that waits for its turn."""
     return DecisionRefused(
         "the review waits for its turn, and nothing is there to decide yet",
-        remedy="See how long with 'countersign status'",
+        remedy="Its status says how long that will be",
         rule="not_waiting",
     )
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -60,6 +60,7 @@ async def examine(settings: Settings) -> list[Check]:
     """Every check, in the order of a table. Raises nothing: what cannot be checked is a failure with its reason."""
     local = [
         python_version(),
+        *unknown_settings(os.environ),
         *packages(settings),
         home(settings),
         disk(settings),
@@ -82,6 +83,13 @@ def python_version(version: tuple[int, int] = sys.version_info[:2]) -> Check:
     return Check(
         "python", Status.OK if supported else Status.FAIL, text, "" if supported else "Use Python 3.11 to 3.13"
     )
+
+
+def unknown_settings(environment: Mapping[str, str]) -> Iterator[Check]:
+    """Variables that look like settings and are none: a mistyped one would pass silently."""
+    known = {f"COUNTERSIGN_{name.upper()}" for name in Settings.model_fields}
+    if unknown := sorted(name for name in environment if name.startswith("COUNTERSIGN_") and name not in known):
+        yield Check("settings", Status.WARN, f"unknown: {', '.join(unknown)}", "See `countersign settings` for all")
 
 
 def packages(settings: Settings) -> Iterator[Check]:

@@ -18,6 +18,7 @@ from countersign.words import Autonomy, EffectState, Outcome, RiskBand, Route, S
 MAX_LIMIT = 1000
 OPEN_EFFECTS = (EffectState.PENDING, EffectState.ALLOWED, EffectState.APPROVED, EffectState.DENIED)
 """States of a proposed effect that a person, or a change of the policy, may still move."""
+WaitingFor = Literal["reviewer", "requester"]
 
 
 class ReviewRow(BaseModel):
@@ -40,7 +41,7 @@ class ReviewRow(BaseModel):
     playbook: str = ""
     contract_type: str = ""
     risk_band: RiskBand | None = None
-    waiting_for: Literal["reviewer", "requester"] | None = None
+    waiting_for: WaitingFor | None = None
     sla_due: datetime | None = None
     escalated: bool = False
     findings: int = 0
@@ -132,8 +133,10 @@ SELECT EXISTS (SELECT FROM review) AS entered
 """
 
 _ENTERED = """
-SELECT r.tenant, r.review_id, r.workflow_id, r.document_id, r.dispatched_at, d.sha256, d.media_type, d.size
+SELECT r.tenant, r.review_id, r.workflow_id, r.document_id, r.dispatched_at, d.sha256, d.media_type, d.size,
+    r.playbook, r.request, k.wrapped
 FROM reviews r LEFT JOIN documents d USING (tenant, document_id)
+    LEFT JOIN data_keys k ON (k.tenant, k.review_id) = (r.tenant, r.review_id)
 WHERE (r.tenant = $1 AND r.review_id = $2) OR r.workflow_id = $3
 """
 
@@ -178,11 +181,15 @@ WHERE ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR stage = $2) AND
 ORDER BY submitted_at DESC, tenant, review_id LIMIT $5
 """
 
-_QUEUE = """
+# No parameter in the condition, or the index of those that wait for a reviewer could not be used.
+_QUEUES = {
+    who: f"""
 SELECT * FROM reviews
-WHERE waiting_for = 'reviewer' AND ($1::text IS NULL OR tenant = $1)
+WHERE waiting_for = '{who}' AND ($1::text IS NULL OR tenant = $1)
 ORDER BY escalated DESC, sla_due NULLS LAST, submitted_at, tenant, review_id LIMIT $2
-"""
+"""  # noqa: S608 - a constant
+    for who in ("reviewer", "requester")
+}
 
 
 class ReviewStore:
@@ -197,17 +204,18 @@ class ReviewStore:
         """Enter a review with its document, all in one statement: when this returns, both are durable.
 
         Entering the same one again changes nothing. Raises `InvalidRequest` when the review id is already another
-        document's or another workflow's, and `NotFound` when the review's content was erased.
+        document's, another workflow's or another request's (playbook, ask, session), and `NotFound` when the review's
+        content was erased.
         """
         document = await self._try_accept(review, source, media_type)
-        if document is None and (found := await self._entered(review.key, source, media_type)) is not None:
+        if document is None and (found := await self._entered(review, source, media_type)) is not None:
             return found
         if document is None and isinstance(source, Upload):
             # A key is there without a review: of an earlier attempt that got no further.
             await source.take_stored_key()
             document = await self._try_accept(review, source, media_type)
         if document is None:
-            found = await self._entered(review.key, source, media_type)
+            found = await self._entered(review, source, media_type)
             if found is None:
                 raise _taken(review.key.review_id)
             return found
@@ -249,8 +257,9 @@ class ReviewStore:
             return None
         return document if row is not None and row["entered"] else None
 
-    async def _entered(self, key: ReviewKey, source: Upload | DocumentRef, media_type: str) -> Entered | None:
+    async def _entered(self, review: NewReview, source: Upload | DocumentRef, media_type: str) -> Entered | None:
         """The review as it was entered before. Raises `InvalidRequest` when it is another one."""
+        key = review.key
         rows = await self._db.fetch(_ENTERED, key.tenant, key.review_id, key.workflow_id)
         if not rows:
             return None
@@ -259,9 +268,23 @@ class ReviewStore:
         if [tuple(row)[:4] for row in rows] != [ours]:
             raise _taken(key.review_id)
         [row] = rows
+        if row["playbook"] != review.playbook or self._asks_otherwise(review, row):
+            raise InvalidRequest(
+                f"review_id: {key.review_id} is already a review with another playbook, ask or session",
+                remedy="Submit it under a new id",
+            )
         if row["sha256"] is not None:  # the media type first given stays
             document = document.model_copy(update={"media_type": row["media_type"]})
         return Entered(document, existing=True, in_flight=row["dispatched_at"] is not None)
+
+    def _asks_otherwise(self, review: NewReview, row: asyncpg.Record) -> bool:
+        """Whether what was asked with a stored review differs; what was erased, or never stored, is not compared."""
+        if review.request is None or row["request"] is None or row["wrapped"] is None:
+            return False
+        place = context("request", review.key.tenant, review.key.review_id)
+        stored = self._vault.open(self._vault.unwrap(row["wrapped"]), row["request"], place)
+        asked = ReviewRequest.model_validate_json(stored)
+        return (asked.ask, asked.session) != (review.request.ask, review.request.session)
 
     async def take(self, key: ReviewKey, *, document_id: str, user_hash: str, run_id: str) -> Held | None:
         """Let a workflow's run have its review's row; None when there is none.
@@ -278,6 +301,10 @@ class ReviewStore:
         [row] = rows
         outcome = Outcome(row["outcome"]) if row["outcome"] else None
         return Held(row["in_flight"], outcome, waited_s=row["waited_s"], estimate_s=row["estimate_s"])
+
+    async def knows(self, tenant: str) -> bool:
+        """Whether the tenant has any review."""
+        return bool(await self._db.fetch("SELECT FROM reviews WHERE tenant = $1 LIMIT 1", tenant))
 
     async def exists(self, tenant: str, review_id: str) -> bool:
         """Whether the tenant has a review of this id."""
@@ -369,9 +396,11 @@ class ReviewStore:
         rows = await self._db.fetch(_LIST, tenant, stage, outcome, user_hash, _checked(limit))
         return tuple(_row(row) for row in rows)
 
-    async def queue(self, *, tenant: str | None = None, limit: int = 50) -> tuple[ReviewRow, ...]:
-        """Reviews that wait for a reviewer: escalated ones first, then by when their SLA is due."""
-        rows = await self._db.fetch(_QUEUE, tenant, _checked(limit))
+    async def queue(
+        self, *, tenant: str | None = None, waiting_for: WaitingFor = "reviewer", limit: int = 50
+    ) -> tuple[ReviewRow, ...]:
+        """Reviews that wait for somebody: escalated ones first, then by when their SLA is due."""
+        rows = await self._db.fetch(_QUEUES[waiting_for], tenant, _checked(limit))
         return tuple(_row(row) for row in rows)
 
     async def _find(self, wanted: str, tenant: str | None) -> asyncpg.Record:

@@ -96,12 +96,14 @@ def rotate(key_id: str, overlap: str, as_json: bool) -> None:
 @json_option
 def revoke(key_id: str, as_json: bool) -> None:
     """End a key. A running gateway refuses it within 5 seconds. The whole text of a leaked key will do as KEY_ID."""
+    from countersign.access.keys import CACHE_S
+
     ended = _id_of(key_id)
     _with_keys(lambda keys: keys.revoke(ended))
     if as_json:
-        emit({"key_id": ended, "state": "revoked"})
+        emit({"key_id": ended, "state": "revoked", "within_s": CACHE_S})
     else:
-        click.echo(f"{ended}: revoked")
+        click.echo(f"{ended}: revoked; running gateways refuse it within {CACHE_S:g} s")
 
 
 def parse_span(option: str, text: str) -> timedelta:

@@ -10,7 +10,7 @@ import click
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Review three sample contracts on the embedded stack, start to finish."),
-    "dev": ("stack", "Run Temporal, PostgreSQL, Valkey and a worker here until Ctrl-C."),
+    "dev": ("stack", "Run Temporal, PostgreSQL, Valkey, a worker and the gateway here until Ctrl-C."),
     "worker": ("stack", "Run a worker alone."),
     "gateway": ("gateway", "Run the HTTP gateway alone."),
     "doctor": ("stack", "Check every part and say how to mend it."),
@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("reviews", "Show where a review stands."),
     "watch": ("reviews", "Follow a review until it ends or waits for a person."),
     "list": ("reviews", "List reviews."),
-    "queue": ("reviews", "List what waits for a person, most urgent first."),
+    "queue": ("reviews", "List what waits for a reviewer or a requester, most urgent first."),
     "document": ("reviews", "Print a review's document as text."),
     "claim": ("decisions", "Take a review to yourself for a while, or give it back."),
     "approve": ("decisions", "Sign a review as it stands."),

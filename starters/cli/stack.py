@@ -332,3 +332,5 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for name in ("countersign", "workers"):
         logging.getLogger(name).setLevel(logging.INFO)
+    # A traceback for each connection, when a server restarts; what it means is said by our own lines.
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)

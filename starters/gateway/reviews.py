@@ -45,7 +45,8 @@ def caller(action: Action) -> Any:  # what FastAPI calls a dependency
     """Who asks, if they may do `action`. Before anything else of the request is looked at."""
 
     async def authenticated(request: Request) -> Principal:
-        who = await backend_of(request).authenticate(request.headers.get("authorization"))
+        given = request.headers.getlist("authorization")
+        who = await backend_of(request).authenticate(given[0] if len(given) == 1 else None)
         require(who, action)
         return who
 

@@ -97,10 +97,11 @@ async def _take_in(backend: Backend, request: Request, who: Principal, key: str 
     boundary = boundary_of(content_type)
     max_file = int(backend.settings.max_document_mb * 1_000_000)
     if boundary is not None:
-        body = Body(request, max_file + FORM_OVERHEAD, "a form")
+        file_limit = f"A file may have {max_file:,} bytes; who runs the gateway sets COUNTERSIGN_MAX_DOCUMENT_MB"
+        body = Body(request, max_file + FORM_OVERHEAD, "a form", file_limit)
         held = HELD_BY_FORM
     elif is_json(request):
-        body = Body(request, MAX_JSON, "a JSON body")
+        body = Body(request, MAX_JSON, "a JSON body", "Send it as the file of a form")
         held = HELD_BY_JSON * (MAX_JSON if body.stated is None else body.stated)
     else:
         raise UnsupportedMedia(
@@ -130,6 +131,7 @@ async def _take_in(backend: Backend, request: Request, who: Principal, key: str 
             except InvalidRequest as error:
                 if key is not None and error.message.startswith("review_id"):
                     raise KeyReused(
-                        "the Idempotency-Key was used for another document", remedy="Use a new key for a new document"
+                        "the Idempotency-Key was used for another document, playbook, ask or session",
+                        remedy="Use a new key for another review",
                     ) from None
                 raise

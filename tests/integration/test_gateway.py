@@ -186,12 +186,17 @@ async def test_a_large_document_comes_back_as_it_was(gate: Gate) -> None:
 
 async def test_a_repeated_key_is_one_review(gate: Gate) -> None:
     async with gate.client("owner") as owner:
-        for number, (text, status) in enumerate([("1. Term", 202), ("1. Term", 202), ("2. Other", 422)]):
-            answer = await owner.post("/v1/reviews", json={"text": text}, headers={"Idempotency-Key": "once"})
-            assert answer.status_code == status, answer.text
-            if status == 202:
-                assert answer.json()["existing"] is (number > 0)
-    assert answer.json()["type"] == "urn:countersign:problem:idempotency-key-reused"
+        first = {"text": "1. Term", "ask": "Sign?", "session": "s"}
+        for number in range(2):
+            answer = await owner.post("/v1/reviews", json=first, headers={"Idempotency-Key": "once"})
+            assert answer.status_code == 202, answer.text
+            assert answer.json()["existing"] is (number > 0)
+        for change in ({"text": "2. Other"}, {"playbook": "msa"}, {"ask": "Not?"}, {"session": None}):
+            answer = await owner.post("/v1/reviews", json={**first, **change}, headers={"Idempotency-Key": "once"})
+            assert (answer.status_code, answer.json()["type"]) == (
+                422,
+                "urn:countersign:problem:idempotency-key-reused",
+            ), change
 
 
 async def test_while_postgres_hangs_the_answer_is_503_and_a_repeat_is_one_review(gate: Gate, dev: Dev) -> None:

@@ -52,3 +52,10 @@ async def test_what_is_refused_costs_no_look_at_the_store() -> None:
         async with world.browser(key) as client:
             await client.get("/v1/reviews/r-1")
     assert world.looked == 0
+
+
+async def test_of_two_credentials_none_is_taken() -> None:
+    async with World().browser(None) as client:
+        headers = [("Authorization", "Bearer ana"), ("Authorization", "Bearer bob")]
+        assert (await client.get("/v1/reviews", headers=headers)).status_code == 401
+        assert (await client.get("/v1/reviews", headers=headers[:1])).status_code == 200

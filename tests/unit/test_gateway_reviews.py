@@ -201,6 +201,8 @@ async def test_what_the_workflow_answers_is_passed_on(world: World, error: Count
     [
         (b"{", 400),
         (b"", 400),
+        (b'{"verdict": "reject", "verdict": "approve"}', 400),
+        (b'{"verdict": "amend", "edits": [{"action": "set", "action": "remove", "finding_id": "F1"}]}', 400),
         ({"verdict": MARK}, 422),
         ({"verdict": "approve", "note": MARK * 400}, 422),
         ({"verdict": "amend", "edits": [{"action": MARK}]}, 422),

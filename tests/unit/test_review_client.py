@@ -16,13 +16,21 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from countersign.admission.entry import Entry, Place
 from countersign.admission.intake import Accepted, Turn
-from countersign.errors import CountersignError, DecisionRefused, KeyReused, NotFound, RateLimited, ServiceUnavailable
+from countersign.errors import (
+    CountersignError,
+    DecisionRefused,
+    InvalidRequest,
+    KeyReused,
+    NotFound,
+    RateLimited,
+    ServiceUnavailable,
+)
 from countersign.review.desk import content_of
 from countersign.review.ids import base32, new_review_id
 from countersign.review.payloads import Answer, Decision, DocumentRef, Receipt, ReviewRequest, ReviewStatus
 from countersign.settings import ROOT, Settings
 from countersign.store.reviews import ReviewRow
-from countersign.words import Outcome, Stage, Verdict
+from countersign.words import Autonomy, Outcome, Stage, Verdict
 from starters import client as client_module
 from starters.client import ReviewClient, Standing
 from starters.refusals import refusal
@@ -345,3 +353,9 @@ async def test_services_are_opened_once_and_closed(monkeypatch: pytest.MonkeyPat
     async with ReviewClient.open(Settings()) as client:
         assert await client.services() is await client.services()
     assert events == ["open", "close"]
+
+
+async def test_a_type_of_contract_that_the_playbook_is_not_for_is_granted_nothing() -> None:
+    with pytest.raises(InvalidRequest, match="type: playbook nda is for no contract of this type") as caught:
+        await _Client(World()).grant("acme", "nda", "zzz", Autonomy.AUTONOMOUS, by="GC", reason="r")
+    assert "confidentiality" in caught.value.remedy

@@ -251,6 +251,11 @@ async def test_lists_are_newest_first_and_the_queue_is_most_urgent_first(db: Dat
         await store.project(waiting.model_copy(update={"escalated": escalated}), 1)
     assert [row.review_id for row in await store.list(limit=3)] == ["r-3", "r-2", "r-1"]
     assert [row.review_id for row in await store.queue(tenant="acme")] == ["r-2", "r-1", "r-0", "r-3"]
+    asked = status(review_id="r-1", workflow_id="w-1", waiting_for="requester")
+    await store.project(asked, 2)
+    assert [row.review_id for row in await store.queue(tenant="acme", waiting_for="requester")] == ["r-1"]
+    assert [row.review_id for row in await store.queue(tenant="acme")] == ["r-2", "r-0", "r-3"]
+    assert (await store.knows("acme"), await store.knows("zz")) == (True, False)
     assert await store.queue(tenant="other") == await store.list(stage=Stage.READ) == ()
     assert len(await store.list(stage=Stage.SIGN, limit=1)) == 1
     with pytest.raises(InvalidRequest, match="limit"):
