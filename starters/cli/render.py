@@ -93,6 +93,11 @@ def span(delta: timedelta) -> str:
     return ("-" if delta < timedelta(0) else "") + " ".join(shown)
 
 
+def count(number: int, noun: str) -> str:
+    """ "1 page", "2 pages"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout (or stderr): as wide as the terminal, colourless and wide when it is none."""
     stream = sys.stderr if stderr else sys.stdout
@@ -222,7 +227,7 @@ def header(status: ReviewStatus) -> Panel:
         ("playbook", f"{status.playbook or '-'} · contract type {status.contract_type or '-'} · {status.autonomy}"),
     ]
     if status.read:
-        facts.append(("document", f"{status.read.pages} pages, {status.read.chars:,} characters"))
+        facts.append(("document", f"{count(status.read.pages, 'page')}, {status.read.chars:,} characters"))
     if status.screening:
         names = ", ".join(dict.fromkeys(signal.name for signal in status.screening.signals)) or "no signals"
         facts.append(

@@ -171,7 +171,7 @@ def queue_command(tenant: str | None, waiting_for: Literal["reviewer", "requeste
 @json_option
 def document_command(review_id: str, text: bool, tenant: str | None, as_json: bool) -> None:
     """Print a review's document as text, or its sections. Offsets are characters, end-exclusive."""
-    from starters.cli.render import printable, show
+    from starters.cli.render import count, printable, show
     from starters.cli.tables import sections_table
 
     async def look(client: "ReviewClient") -> "tuple[DocumentRef, DocumentText]":
@@ -186,7 +186,7 @@ def document_command(review_id: str, text: bool, tenant: str | None, as_json: bo
         out.write((printable(content.text) if out.isatty() else content.text).encode())
         out.flush()
     else:
-        pages = "1 page" if len(content.pages) == 1 else f"{len(content.pages)} pages"
+        pages = count(len(content.pages), "page")
         click.echo(
             f"{document.document_id}: {document.media_type}, {document.size:,} bytes, {pages}, "
             f"{len(content.text):,} characters"
