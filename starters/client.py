@@ -186,9 +186,10 @@ class ReviewClient:
 
     # --- looking ---
 
-    async def status(self, tenant: str, review_id: str) -> Standing:
+    async def status(self, tenant: str, review_id: str, *, as_reviewer: bool = True) -> Standing:
         """Where a review stands: asked of its workflow, else read from the projection. Raises NotFound.
 
+        Only `as_reviewer` is shown what reviewers are, a vigilance probe included (`countersign.vigilance`).
         While it waits for its turn there is no workflow to ask: what Postgres says is then the truth.
         """
         from temporalio.client import WorkflowQueryFailedError
@@ -198,7 +199,8 @@ class ReviewClient:
             return Standing(waiting)
         handle = await self._handle(tenant, review_id)
         try:
-            status = await handle.query("status", result_type=ReviewStatus, rpc_timeout=QUERY_TIMEOUT)
+            query = "status" if as_reviewer else "status_without_probe"
+            status = await handle.query(query, result_type=ReviewStatus, rpc_timeout=QUERY_TIMEOUT)
         except (RPCError, WorkflowQueryFailedError) as error:
             # Also when Temporal no longer knows it: a history is kept for a shorter time than its review.
             try:

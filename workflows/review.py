@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
         SigningPolicy,
     )
     from countersign.review.steps import AdmitInput, LearnInput
+    from countersign.vigilance.watch import Watch
     from countersign.words import Outcome, Route, Stage, Verdict
 
 from workflows import options
@@ -57,6 +58,7 @@ class ReviewWorkflow:
             ReviewStatus(review_id=workflow_id, workflow_id=workflow_id, tenant="", stage=Stage.SUBMIT)
         )
         self._effects = Effects(self._record)
+        self._watch = Watch()
         try:
             self._request = parse(ReviewRequest, submission, "See the README for the fields of a request")
         except CountersignError as error:
@@ -121,7 +123,7 @@ class ReviewWorkflow:
         opened = workflow.now()
         late = opened + timedelta(seconds=admission.sla.escalate_s)
         ladder = Ladder(admission.sla, opened)
-        self._desk.open(analysed.analysis, analysed.routed.route)
+        self._desk.open(self._watch.open(analysed.analysis, admission.probe), analysed.routed.route)
         self._record.progress.update(sla_due=late)
         self._show_desk()
         workflow.upsert_search_attributes(
@@ -143,6 +145,7 @@ class ReviewWorkflow:
 
     def _climb(self, rung: Rung) -> None:
         if rung is Rung.EXPIRED:
+            self._watch.close(self._desk)
             self._desk.expire()
         else:
             self._record.progress.update(**{str(rung): True})
@@ -190,14 +193,19 @@ class ReviewWorkflow:
 
     @workflow.query
     def status(self) -> ReviewStatus:
-        """Everything a person may see of the review."""
+        """Everything a reviewer may see of the review, a vigilance probe included."""
+        return self._watch.shown(self._record.status)
+
+    @workflow.query
+    def status_without_probe(self) -> ReviewStatus:
+        """Everything a person who is no reviewer of it may see of the review."""
         return self._record.status
 
     @workflow.update
     def decide(self, decision: Decision) -> Receipt:
         """Take a person's decision. The validator has seen to it that it counts."""
-        self._take(decision)
-        return self._receipt()
+        notice = self._take(decision)
+        return self._receipt().model_copy(update={"notice": notice})
 
     @decide.validator
     def _may_decide(self, decision: Decision) -> None:
@@ -322,9 +330,19 @@ class ReviewWorkflow:
         except CountersignError as error:
             self._refuse(error, verdict, given)
 
-    def _take(self, decision: Decision) -> None:
+    def _take(self, decision: Decision) -> str:
+        """Take a decision that counts; what its reviewer is to know beside, mostly nothing."""
         if self._desk.already_counted(decision):
-            return
+            return ""
+        probed = self._watch.take(self._desk, decision, workflow.now())
+        if probed is not None:
+            caught = {} if probed.caught is None else {"caught": probed.caught}
+            self._record.note("probed", actor=decision.reviewer, verdict=decision.verdict, **caught)
+            if probed.decision is None:
+                self._show_desk()
+                self._record.write()
+                return probed.notice
+            decision = probed.decision
         self._desk.decide(decision, workflow.now())
         if decision.verdict is Verdict.AMEND and self._desk.analysis is not None:
             self._effects.corrected(self._desk.analysis.key_findings)
@@ -332,6 +350,7 @@ class ReviewWorkflow:
         facts = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
         self._show_desk()
         self._record.done(event, actor=decision.reviewer, **facts)
+        return probed.notice if probed is not None else ""
 
     def _take_answer(self, answer: Answer) -> None:
         self._desk.answer(answer)
@@ -364,7 +383,7 @@ class ReviewWorkflow:
         desk = self._desk
         waiting = None if desk.outcome else ("requester" if desk.question else "reviewer")
         self._record.progress.update(
-            analysis=desk.analysis,
+            analysis=self._watch.clean(desk.analysis),
             digest=desk.digest,
             waiting_for=waiting,
             question=desk.question,

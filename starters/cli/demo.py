@@ -135,6 +135,10 @@ async def _demo(settings: "Settings", *, as_json: bool, started: float) -> list[
         from countersign.review.payloads import ReviewRequest
 
         tenant = settings.tenant
+        services = await client.services()
+        # The people of this story read nothing, so there is nothing to test their attention with.
+        requester = services.pseudonyms.of("user", REQUESTER)
+        await services.limits.change(tenant, requester, {"probe_share": 0}, by_hash=requester, reason="the demo")
         ids = []
         for case in CASES:
             data = (ROOT / "examples" / case.file).read_bytes()
