@@ -7,7 +7,7 @@ integer micro-dollars, durations are integer milliseconds unless named otherwise
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from countersign.words import (
     Autonomy,
@@ -87,6 +87,22 @@ class SigningPolicy(Payload):
     """Kinds of contract the playbook is for; empty means any."""
 
 
+class ProbeSeed(Payload):
+    """A finding that the playbook makes plausible and that will be wrong: it gets a quotation about something else."""
+
+    clause: str
+    specialist: str
+    severity: Severity
+    statement: str
+    suggestion: str = ""
+
+
+class Probe(Payload):
+    """A vigilance probe that admission drew for this review: what may be planted, in order of preference."""
+
+    seeds: tuple[ProbeSeed, ...] = ()
+
+
 class Admission(Payload):
     """What admission fixed for the whole review."""
 
@@ -103,6 +119,8 @@ class Admission(Payload):
     """The tenant's share against the others', as Temporal's fairness weight."""
     sentinel_model: str | None = None
     """Model of the sentinel agent; None where none is configured: patterns and scorer alone."""
+    probe: Probe | None = None
+    """What to test the reviewer's attention with; None for nearly all reviews."""
 
 
 class ReadReport(Payload):
@@ -159,6 +177,11 @@ class Correction(Payload):
     change: str
     """What was changed, in words: "severity high -> low", "removed", "statement: …"."""
     note: str = ""
+    kind: str = ""
+    """What a person did to the finding (`countersign.learning.lesson.Kind`); empty in what older versions recalled."""
+    position: Position | None = None
+    before: Severity | None = None
+    after: Severity | None = None
 
 
 class KnowledgeHit(Payload):
@@ -178,6 +201,8 @@ class Recall(Payload):
     knowledge: tuple[KnowledgeHit, ...] = ()
     autonomy: Autonomy = Autonomy.SUPERVISED
     degraded: tuple[Tier, ...] = ()
+    disputed: tuple[str, ...] = ()
+    """Corrections that contradict each other and are therefore not in force, one line a clause."""
 
 
 class PlannedTask(Payload):
@@ -223,6 +248,21 @@ class Finding(Payload):
     """What the playbook would rather have: the text of the preferred or fallback position."""
     corrections: tuple[int, ...] = ()
     """Corrections that changed this finding ("because of correction 17")."""
+    uncorrected: Severity | None = None
+    """The severity before corrections changed it. The gate goes by the graver of the two."""
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `uncorrected` while it is unset: it is younger than digests of findings that people have signed."""
+        dumped: dict[str, Any] = handler(self)
+        if self.uncorrected is None:
+            dumped.pop("uncorrected", None)
+        return dumped
+
+    @property
+    def gravest(self) -> Severity:
+        """The severity that decides who must look: no correction takes a person away."""
+        return max(self.severity, self.uncorrected or self.severity, key=lambda severity: severity.rank)
 
 
 class DraftFinding(Payload):
@@ -472,6 +512,8 @@ class Receipt(Payload):
     """What was decided; None for an answer."""
     content: str = ""
     """Digest of the decision as it was given: what comes again under its id must have the same."""
+    notice: str = ""
+    """What the reviewer is to know beside: that a vigilance probe was in what they were shown, and its fate."""
 
 
 class Failure(Payload):
