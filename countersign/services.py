@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from countersign.access.authenticator import Authenticator
 from countersign.access.keys import KeyBook
+from countersign.access.sessions import Sessions
 from countersign.admission.door import Door
 from countersign.admission.intake import Intake
 from countersign.admission.limits import LimitBook
@@ -24,6 +25,7 @@ from countersign.store.database import Database
 from countersign.store.documents import DocumentStore
 from countersign.store.effects import EffectStore
 from countersign.store.keys import load_key
+from countersign.store.marks import ReadMarks
 from countersign.store.reviews import ReviewStore
 from countersign.store.runs import AgentRuns
 from countersign.store.script import connect
@@ -63,6 +65,8 @@ class Services:
     profile: ProfileMemory
     knowledge: KnowledgeMemory
     keys: KeyBook
+    sessions: Sessions
+    marks: ReadMarks
     limits: LimitBook
     door: Door
     circuits: Circuits
@@ -129,6 +133,8 @@ class Services:
                 profile=ProfileMemory(db, vault),
                 knowledge=KnowledgeMemory(db, default_embedder()),
                 keys=keys,
+                sessions=Sessions(vault, redis),
+                marks=ReadMarks(redis, vault),
                 limits=limits,
                 door=door,
                 circuits=circuits,
