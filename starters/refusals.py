@@ -72,7 +72,7 @@ def temporal_errors(not_found: CountersignError) -> Iterator[None]:
 
 
 def refusal(cause: BaseException) -> CountersignError:
-    """A rejected or failed update as the error a person sees: type, message, remedy and rule of the `ApplicationError`."""
+    """A rejected or failed update as the error a person sees, with the remedy and rule of the `ApplicationError`."""
     from temporalio.exceptions import ApplicationError
 
     kinds: dict[str, type[CountersignError]] = {kind.type: kind for kind in (DecisionRefused, InvalidRequest, NotFound)}

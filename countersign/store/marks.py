@@ -1,12 +1,12 @@
 """What each person has looked at, so that a queue can say what is new to them. In Redis: losing it costs nothing else.
 
-A mark is the digest of what was shown. A review that was amended or answered since has another one, and is unread again.
+A mark is the digest of what was shown: a review that was amended or answered since is unread again.
 """
 
 import hashlib
 import hmac
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from countersign.store.vault import Vault, context
 
@@ -43,7 +43,8 @@ class ReadMarks:
         if not shown:
             return frozenset()
         try:
-            marks = await self._redis.mget([self._name(tenant, user_hash, review_id) for review_id, _ in shown])
+            names = [self._name(tenant, user_hash, review_id) for review_id, _ in shown]
+            marks = cast("list[bytes | None]", await self._redis.mget(names))
         except RedisError:
             return frozenset(review_id for review_id, _ in shown)
         return frozenset(

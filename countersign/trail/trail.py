@@ -102,7 +102,7 @@ class AuditTrail:
         since: datetime | None = None,
         limit: int = 100,
     ) -> tuple[TrailRow, ...]:
-        """A tenant's rows that match all that is given, newest first. `person` is a pseudonym or the beginning of one."""
+        """A tenant's rows that match all that is given, newest first. `person` is a pseudonym or how one begins."""
         rows = await self._db.fetch(_FIND, tenant, review_id, event, person, since, limit)
         return tuple(TrailRow.model_validate(dict(row)) for row in rows)
 

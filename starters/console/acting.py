@@ -140,9 +140,7 @@ async def answer(request: Request, visit: Visit) -> Response:
     text = fields.get("answer", "")
     typed = shown.Typed(note=text[:MAX_ANSWER])
     try:
-        if not 1 <= len(text) <= MAX_ANSWER:
-            raise InvalidRequest(f"answer: is not 1 to {MAX_ANSWER:,} characters", remedy="Write a shorter one, or any")
-        await backend.client.answer(row.tenant, row.review_id, Answer(user=visit.who.user, text=text))
+        await backend.client.answer(row.tenant, row.review_id, _answer(visit, text))
     except DecisionRefused as refused:
         look = await look_at(backend, visit, row.review_id)
         told = standing.explain(refused, look.status, visit.who)
@@ -152,3 +150,9 @@ async def answer(request: Request, visit: Visit) -> Response:
         told = standing.Explanation("This is not complete", f"{error.message}.", error.remedy)
         return show(request, visit, look, typed=typed, told=told, status=422)
     return go(_page_of(row.review_id))
+
+
+def _answer(visit: Visit, text: str) -> Answer:
+    if not 1 <= len(text) <= MAX_ANSWER:
+        raise InvalidRequest(f"answer: is not 1 to {MAX_ANSWER:,} characters", remedy="Write one, of that length")
+    return Answer(user=visit.who.user, text=text)

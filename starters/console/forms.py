@@ -17,7 +17,10 @@ Fields = Mapping[str, str]
 
 
 async def read_fields(request: Request, *, limit: int = MAX_ACTION_JSON) -> Fields:
-    """The form's fields; of one that is there twice, the first. Raises `UnsupportedMedia`, `MalformedBody`, `TooLarge`."""
+    """The form's fields; of one that is there twice, the first.
+
+    Raises `UnsupportedMedia`, `MalformedBody` and `TooLarge`.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != KIND:
         raise UnsupportedMedia("the body is no form", remedy="Use the console's own pages")
     data = await Body(request, limit, "a form").whole()

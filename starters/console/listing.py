@@ -9,7 +9,7 @@ from starlette.responses import Response
 from countersign.access.permissions import Action, sees_only_own
 from countersign.words import Outcome, Severity
 from starters.console.page import render, signed_in
-from starters.console.views import lists
+from starters.console.views import lists, words
 from starters.console.visit import Visit
 from starters.gateway.reviews import backend_of
 
@@ -73,5 +73,5 @@ async def reviews(request: Request, visit: Visit) -> Response:
         own=own,
         only_own=bool(request.query_params.get("own")),
         outcome=outcome,
-        outcomes=lists.OUTCOMES,
+        outcomes=words.OUTCOMES,
     )

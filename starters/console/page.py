@@ -46,7 +46,13 @@ _templates = Environment(
 )
 _templates.globals.update(asset=address_of, home=HOME)
 _templates.filters.update(
-    moment=clock.moment, iso=clock.iso, money=words.money, human=words.human, count=words.count, visible=words.visible
+    moment=clock.moment,
+    iso=clock.iso,
+    money=words.money,
+    human=words.human,
+    named=words.name_of,
+    count=words.count,
+    visible=words.visible,
 )
 
 

@@ -33,9 +33,7 @@ async def costs(request: Request, visit: Visit) -> Response:
     rows = await (await backend_of(request).services()).ledger.costs(
         tenant=visit.who.tenant, since=None if since is None else datetime.now(UTC) - timedelta(days=since)
     )
-    return render(
-        request, "costs.html", visit, costs=records.costs_of(rows), span=span, spans=records.SPAN_WORDS
-    )
+    return render(request, "costs.html", visit, costs=records.costs_of(rows), span=span, spans=records.SPAN_WORDS)
 
 
 @signed_in(Action.READ_LIMITS)
@@ -45,7 +43,9 @@ async def limits(request: Request, visit: Visit) -> Response:
     tenant = visit.who.tenant
     in_force = await book.explain(tenant)
     changes = await book.history(tenant, limit=CHANGES)
-    return render(request, "limits.html", visit, limits=records.limits_of(in_force), changes=records.changes_of(changes))
+    return render(
+        request, "limits.html", visit, limits=records.limits_of(in_force), changes=records.changes_of(changes)
+    )
 
 
 @signed_in(Action.READ_TRAIL)

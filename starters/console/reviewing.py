@@ -48,7 +48,9 @@ async def look_at(backend: Backend, visit: Visit, review_id: str) -> Look:
     if not backend.knows_why(who):
         status = without_signals(ReviewView(**{**dict(status), "live": now.live}))
     services = await backend.services()
-    text, playbook, trail = None, None, ()
+    text: DocumentText | None = None
+    playbook: Playbook | None = None
+    trail: tuple[TrailRow, ...] = ()
     if status.document is not None and status.read is not None and visit.may(Action.READ_DOCUMENT):
         with contextlib.suppress(NotFound), backend.outgoing.reserve(row.tenant, 2 * status.read.chars):
             text = await services.documents.get_text(row.tenant, status.document.document_id)
@@ -85,7 +87,9 @@ def show(  # noqa: PLR0913 - all of this is on the page
     now = datetime.now(UTC)
     view = standing.standing_of(look.status, look.row, visit.who, now)
     analysis = look.status.analysis
+    signals = standing.signals_of(look.status)
     spans = shown.spans_of(analysis) if analysis else ()
+    suspicious = tuple(signal.span for signal in signals if signal.span is not None)
     findings = shown.findings_of(analysis, look.playbook, look.text, typed) if analysis else ()
     used = {one.number for one in typed.added}
     blank = next(number for number in range(shown.MAX_ADDED + 1) if number not in used)
@@ -102,7 +106,9 @@ def show(  # noqa: PLR0913 - all of this is on the page
         findings=[one for one in findings if one.severity is not Severity.INFO or one.changed],
         settled=[one for one in findings if one.severity is Severity.INFO and not one.changed],
         counts=shown.counts_of(findings),
-        leaves=layout.lay_out(look.text, spans) if look.text else (),
+        summary=shown.summary_of(analysis.summary) if analysis else ((), ()),
+        signals=signals,
+        leaves=layout.lay_out(look.text, (*spans, *suspicious)) if look.text else (),
         unread=look.text.unread if look.text else (),
         history=standing.history_of(look.status),
         steps=standing.steps_of(look.trail),

@@ -75,7 +75,7 @@ def forget(response: Response) -> None:
 
 
 def is_secure(request: Request) -> bool:
-    """Whether the browser talks TLS, to us or to a proxy in front. Who lies here makes only their own cookie useless."""
+    """Whether the browser talks TLS, to us or a proxy in front. Who lies here only makes their own cookie useless."""
     origin = request.headers.get("origin", "")
     forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
     return request.url.scheme == "https" or origin.startswith("https:") or forwarded == "https"

@@ -70,7 +70,7 @@ export function review() {
   count();
   document.addEventListener("input", count);
   document.addEventListener("click", (event) => {
-    const link = event.target.closest(".quotes a, .document a[data-mark]");
+    const link = event.target.closest(".quotes a, .document a[data-mark], a.to-mark");
     if (link && show(link.hash.slice(1))) event.preventDefault();
   });
   if (location.hash) show(location.hash.slice(1));

@@ -192,9 +192,14 @@ def _severity(name: str, word: str) -> Severity:
     try:
         return Severity(word)
     except ValueError:
-        raise InvalidRequest(
-            f"severity of {name}: is none", remedy=f"Choose one of {', '.join(Severity)}"
-        ) from None
+        raise InvalidRequest(f"severity of {name}: is none", remedy=f"Choose one of {', '.join(Severity)}") from None
+
+
+def summary_of(summary: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A summary's sentences, and what it lists point by point."""
+    lines = [line.strip() for line in visible(summary).split("\n") if line.strip()]
+    listed = tuple(line.removeprefix("- ") for line in lines if line.startswith("- "))
+    return tuple(line for line in lines if not line.startswith("- ")), listed
 
 
 def spans_of(analysis: AnalysisResult) -> tuple[Span, ...]:
@@ -219,11 +224,11 @@ def findings_of(
     return tuple(sorted(views, key=lambda view: -view.severity.rank))
 
 
-def _finding(
-    finding: Finding, playbook: Playbook | None, document: DocumentText | None, typed: Typed
-) -> FindingView:
+def _finding(finding: Finding, playbook: Playbook | None, document: DocumentText | None, typed: Typed) -> FindingView:
     family = next((one for one in playbook.families if one.key == finding.clause), None) if playbook else None
-    specialist = next((one for one in playbook.specialists if one.key == finding.specialist), None) if playbook else None
+    specialist = (
+        next((one for one in playbook.specialists if one.key == finding.specialist), None) if playbook else None
+    )
     stances = None
     if family is not None:
         stances = Stances(family.question, family.preferred.text, family.fallback.text, family.walk_away.text)

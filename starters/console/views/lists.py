@@ -11,7 +11,7 @@ from countersign.review.payloads import ReviewStatus
 from countersign.store.reviews import ReviewRow
 from countersign.words import Severity
 from starters.console.views.clock import Clock, due
-from starters.console.views.words import GOOD, OUTCOMES, STAGES, human, visible
+from starters.console.views.words import GOOD, OUTCOMES, STAGES, name_of, visible
 
 Show = Literal["all", "mine", "unread", "free"]
 SHOWN: dict[Show, str] = {"all": "All", "mine": "Mine", "unread": "Unread", "free": "Unclaimed"}
@@ -34,6 +34,7 @@ class QueueRow:
     unread: bool
     own: bool
     signatures: int
+    submitted_at: datetime
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,8 @@ class Filters:
 
 def title_of(row: ReviewRow | ReviewStatus) -> str:
     """What a review is called, which has no name of its own: the kind of contract, or of playbook."""
-    kind = human(visible(row.contract_type))
-    name = kind if kind and kind != "other" else human(row.playbook) or "review"
-    return name.upper() if len(name) <= 4 else name.capitalize()
+    kind = row.contract_type if row.contract_type != "other" else ""
+    return name_of(kind or row.playbook or "review")
 
 
 def digests_of(rows: Iterable[tuple[ReviewRow, ReviewStatus | None]]) -> list[tuple[str, str]]:
@@ -85,6 +85,7 @@ def _queue_row(
         unread=status is not None and status.digest is not None and row.review_id not in seen,
         own=row.user_hash == who.user_hash,
         signatures=status.signatures_missing if status is not None else 0,
+        submitted_at=row.submitted_at,
     )
 
 

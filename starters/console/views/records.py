@@ -29,7 +29,7 @@ LEVELS = {
 
 @dataclass(frozen=True)
 class CellView:
-    """A cell: what it may do, and how often people agreed with the agents. `agreement` in per cent, None without pairs."""
+    """A cell: what it may do, and how often people agreed with the agents (per cent; None without pairs)."""
 
     playbook: str
     contract_type: str

@@ -11,8 +11,9 @@ from countersign.review.desk import same_person
 from countersign.review.payloads import ReviewStatus
 from countersign.store.reviews import ReviewRow
 from countersign.trail.chain import TrailRow
-from countersign.words import Outcome, Route, Verdict
+from countersign.words import Channel, Outcome, Route, Verdict
 from starters.console.views.clock import Clock, due, until
+from starters.console.views.document import Span
 from starters.console.views.words import GOOD, OUTCOMES, STAGES, human, visible
 
 VERDICTS = {
@@ -138,7 +139,9 @@ def history_of(status: ReviewStatus) -> tuple[Entry, ...]:
                 VERDICTS[decision.verdict],
                 decision.at,
                 visible(decision.question if asked else decision.note),
-                tuple(_edit_words(edit.action, edit.finding_id, edit.severity, edit.statement) for edit in decision.edits),
+                tuple(
+                    _edit_words(edit.action, edit.finding_id, edit.severity, edit.statement) for edit in decision.edits
+                ),
             )
         )
         if asked and answers:
@@ -204,11 +207,38 @@ def explain(refused: DecisionRefused, status: ReviewStatus, who: Principal) -> E
             )
         case "signed_twice":
             return Explanation(
-                "You have signed this already", "Two different people have to sign it.", "Ask a colleague to look at it."
+                "You have signed this already",
+                "Two different people have to sign it.",
+                "Ask a colleague to look at it.",
             )
         case _:
             text = f"{refused.message[:1].upper()}{refused.message[1:]}. {_KEPT}"
             return Explanation("This did not count", text, refused.remedy)
+
+
+@dataclass(frozen=True)
+class SignalView:
+    """Something that made the sentinel suspicious. `span` is where it stands in the document, where it does."""
+
+    id: str
+    words: str
+    span: Span | None
+
+
+def signals_of(status: ReviewStatus) -> tuple[SignalView, ...]:
+    """The screening's signals, the strongest first."""
+    if status.screening is None:
+        return ()
+    views = []
+    signals = sorted(status.screening.signals, key=lambda signal: -signal.score)
+    for number, signal in enumerate(signals, start=1):
+        span = None
+        if signal.channel is Channel.DOCUMENT and signal.start is not None and (signal.end or 0) > signal.start:
+            span = Span(f"s-{number}", f"signal-{number}", "signal", signal.start, signal.end or 0)
+        where = f"in the {signal.channel}" + (f", page {signal.page}" if signal.page else "")
+        name = human(signal.name).capitalize()
+        views.append(SignalView(f"signal-{number}", f"{name} {where}: {visible(signal.explanation)}", span))
+    return tuple(views)
 
 
 @dataclass(frozen=True)

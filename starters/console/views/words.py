@@ -48,6 +48,12 @@ def human(word: object) -> str:
     return str(word).replace("_", " ").replace("-", " ") if word else ""
 
 
+def name_of(word: str) -> str:
+    """A kind of contract or playbook as a name: "nda" is "NDA", "master_services" is "Master services"."""
+    shown = human(visible(word))
+    return shown.upper() if len(shown) <= 4 else shown[:1].upper() + shown[1:]
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """ "1 finding", "3 findings", "no findings"."""
     return f"{number or 'no'} {one if number == 1 else many or one + 's'}"
