@@ -35,6 +35,12 @@ def _page_of(review_id: str) -> str:
     return f"{HOME}/reviews/{review_id}"
 
 
+@signed_in()
+async def back(request: Request, visit: Visit) -> Response:
+    """From the address of a form to the page it stands on."""
+    return go(_page_of(request.path_params["review_id"]))
+
+
 @signed_in(Action.CLAIM)
 async def claim(request: Request, visit: Visit) -> Response:
     """Take the review, prolong the claim, or give it back. What was typed beside it comes back with the page."""

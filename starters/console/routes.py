@@ -31,6 +31,8 @@ def routes() -> list[Route]:
         Route(f"{HOME}/reviews", listing.reviews, methods=["GET"]),
         Route(one, reviewing.review, methods=["GET"]),
         Route(f"{one}/events", live.review_events, methods=["GET"]),
+        # Who loads the answer to a form once more, or comes back to it from signing in, wants the page.
+        *(Route(f"{one}/{act}", acting.back, methods=["GET"]) for act in ("claim", "decision", "answer")),
         Route(f"{one}/claim", acting.claim, methods=["POST"]),
         Route(f"{one}/decision", acting.decide, methods=["POST"]),
         Route(f"{one}/answer", acting.answer, methods=["POST"]),

@@ -2,7 +2,7 @@
 const OFF = "countersign-keys-off";
 
 function isTyping(target) {
-  return target.closest("input, textarea, select, [contenteditable], dialog") !== null;
+  return target.checkVisibility() && target.closest("input:not([type=checkbox]), textarea, select, dialog[open]") !== null;
 }
 
 function visible(selector) {

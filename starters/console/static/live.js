@@ -2,11 +2,16 @@
 import { say } from "./keys.js";
 import { touched } from "./review.js";
 
+// Where this page is to be had. After a decision that was refused it is not where the browser thinks.
+function address() {
+  return document.getElementById("review")?.dataset.page ?? location.pathname + location.search;
+}
+
 // The page as it is now, parsed but not run: a document from a request is no way for text to become script.
 function fetchPage() {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("GET", location.pathname + location.search);
+    request.open("GET", address());
     request.responseType = "document";
     request.setRequestHeader("Accept", "text/html");
     request.onload = () => (request.status === 200 && request.response ? resolve(request.response) : reject(new Error(`${request.status}`)));
@@ -42,7 +47,7 @@ async function renew() {
         else document.getElementById("newer").hidden = false;
         replaceHead(page);
       } else {
-        location.replace(location.pathname + location.search);
+        location.replace(address());
       }
       return;
     }
