@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from countersign.access.permissions import Action
-from countersign.errors import DecisionRefused, InvalidRequest
+from countersign.errors import DecisionRefused, InvalidRequest, ServiceUnavailable
 from countersign.review.payloads import Answer, Claim, Decision
 from countersign.words import Verdict
 from starters.console.forms import Fields, read_fields
@@ -16,11 +16,13 @@ from starters.console.views import findings as shown
 from starters.console.views import standing
 from starters.console.visit import HOME, Visit, check_form
 from starters.gateway.backend import Backend
+from starters.gateway.problems import person_words
 from starters.gateway.reviews import backend_of, derived_id
 
 LEASE_S = 900
 LOOK = "look"
 """The button that shows the newest version and keeps what was typed."""
+NOT_CERTAIN = "Nothing you typed is lost. Look at the history below in a moment; repeated, a decision counts once."
 MAX_TEXT = 4_000
 MAX_ANSWER = 8_000
 
@@ -81,6 +83,12 @@ async def decide(request: Request, visit: Visit) -> Response:
         look = await look_at(backend, visit, row.review_id)
         told = standing.Explanation("This is not complete", f"{error.message}.", error.remedy)
         return show(request, visit, look, typed=typed, told=told, status=422)
+    except ServiceUnavailable as error:
+        look = await look_at(backend, visit, row.review_id)
+        detail, _ = person_words(error)
+        told = standing.Explanation("This is not certain", f"{detail[:1].upper()}{detail[1:]}.", NOT_CERTAIN)
+        # Under the same name: should the first one count after all, the second does not count again.
+        return show(request, visit, look, typed=typed, told=told, status=503, once=fields.get("once", ""))
     return render(
         request,
         "decided.html",

@@ -82,6 +82,7 @@ def show(  # noqa: PLR0913 - all of this is on the page
     typed: shown.Typed = shown.NOTHING,
     told: standing.Explanation | None = None,
     status: int = 200,
+    once: str = "",
 ) -> Response:
     """The page with what was typed and not taken, and why."""
     now = datetime.now(UTC)
@@ -117,7 +118,7 @@ def show(  # noqa: PLR0913 - all of this is on the page
         playbook_then=_version_then(look.trail),
         typed=replace(typed, added=(*typed.added, shown.Addition(blank))),
         told=told,
-        once=secrets.token_hex(8),
+        once=once or secrets.token_hex(8),
         severities=tuple(reversed(Severity)),
         last_event=look.trail[-1].sequence if look.trail else 0,
         bad_end=standing.ended_badly(look.status),

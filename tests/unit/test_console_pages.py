@@ -413,6 +413,10 @@ async def test_nothing_of_what_was_sent_reaches_the_log(world: World, caplog: py
     world.refusal = ServiceUnavailable("no worker answers")
     async with world.console() as client:
         answer = await client.post(f"{REVIEW}/decision", data=form(world, client, verdict="approve", note=MARK))
+        again = await client.post(f"{REVIEW}/decision", data=form(world, client, verdict="approve", once="first"))
     assert answer.status_code == 503
+    assert "This is not certain" in answer.text
+    assert MARK in answer.text
+    assert 'name="once" value="first"' in again.text
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "hypothesis"))]
     assert not [line for line in ours if MARK in line]

@@ -84,12 +84,15 @@ def _blocks(text: str, start: int, end: int, headings: Sequence[int]) -> Iterato
     for (_, begin), (finish, _) in pairwise(cuts):
         here = begin
         for heading in headings[bisect_left(headings, begin) : bisect_left(headings, finish)]:
+            if heading < here:
+                continue  # on the line of the one before
             line_end = text.find("\n", heading, finish)
             line_end = finish if line_end < 0 else line_end
             if heading > here:
                 yield here, heading, False
             # A clause may begin on its heading's line and go on: that line is then no heading.
-            is_heading = line_end - heading <= MAX_HEADING and not text[heading:line_end].rstrip().endswith((".", ";"))
+            line = text[heading:line_end].strip()
+            is_heading = 0 < len(line) <= MAX_HEADING and not line.endswith((".", ";"))
             here = heading
             if is_heading:
                 yield heading, line_end, True
