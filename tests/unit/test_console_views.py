@@ -32,8 +32,7 @@ def documents(draw: Any) -> tuple[DocumentText, list[Span]]:
     pages = tuple(Page(number=n, start=a, end=b) for n, (a, b) in enumerate(pairwise(cuts), start=1))
     starts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=4)))
     sections = tuple(
-        Section(label=str(n), heading="x", start=a, end=b)
-        for n, (a, b) in enumerate(pairwise([*starts, len(text)]))
+        Section(label=str(n), heading="x", start=a, end=b) for n, (a, b) in enumerate(pairwise([*starts, len(text)]))
     )
     places = st.tuples(st.integers(0, len(text)), st.integers(0, len(text))).map(sorted)
     hidden = tuple((a, b) for a, b in draw(st.lists(places, max_size=3)))
