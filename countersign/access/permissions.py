@@ -37,6 +37,8 @@ class Action(StrEnum):
     READ_COSTS = "read_costs"
     """Tokens and money by agent and model."""
     READ_LIMITS = "read_limits"
+    READ_CIRCUITS = "read_circuits"
+    """Which models and tools may be called now."""
     READ_AUTONOMY = "read_autonomy"
     """What each cell may do without a person, and who granted it (as a pseudonym)."""
     READ_MEMORY = "read_memory"
@@ -69,6 +71,7 @@ MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
                 Action.CLAIM,
                 Action.DECIDE,
                 Action.READ_AUTONOMY,
+                Action.READ_CIRCUITS,
                 Action.READ_MEMORY,
             }
         ),
@@ -85,6 +88,7 @@ MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
                 Action.READ_COSTS,
                 Action.READ_LIMITS,
                 Action.READ_AUTONOMY,
+                Action.READ_CIRCUITS,
                 Action.READ_MEMORY,
             }
         ),
@@ -98,6 +102,7 @@ MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
                 Action.READ_COSTS,
                 Action.READ_LIMITS,
                 Action.READ_AUTONOMY,
+                Action.READ_CIRCUITS,
             }
         ),
         # Everything within the tenant.

@@ -1,5 +1,6 @@
 """What people do on a review's page: claim, give back, decide, answer. The workflow judges, as it judges the API's."""
 
+import re
 import secrets
 
 from starlette.requests import Request
@@ -7,7 +8,7 @@ from starlette.responses import Response
 
 from countersign.access.permissions import Action
 from countersign.errors import DecisionRefused, InvalidRequest, ServiceUnavailable
-from countersign.review.payloads import Answer, Claim, Decision
+from countersign.review.payloads import Answer, Claim, Decision, EffectDecision
 from countersign.words import Verdict
 from starters.console.forms import Fields, read_fields
 from starters.console.page import go, render, signed_in
@@ -25,6 +26,8 @@ LOOK = "look"
 NOT_CERTAIN = "Nothing you typed is lost. Look at the history below in a moment; repeated, a decision counts once."
 MAX_TEXT = 4_000
 MAX_ANSWER = 8_000
+_ITEM = re.compile(r"E[1-9][0-9]{0,3}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 async def _given(request: Request, visit: Visit) -> Fields:
@@ -130,10 +133,40 @@ def _decision(look: Look, visit: Visit, fields: Fields, typed: shown.Typed) -> D
         question=typed.question if verdict is Verdict.ASK else "",
         edits=edits,
         digest=digest,
-        claim=int(token) if token.isascii() and token.isdigit() and len(token) < 10 else None,
+        claim=int(token) if _NUMBER.fullmatch(token) else None,
         # Sent twice by an impatient finger, it counts once.
         decision_id=derived_id(visit.who, "decision", look.row.review_id, fields.get("once") or secrets.token_hex(8)),
     )
+
+
+@signed_in(Action.DECIDE)
+async def effect(request: Request, visit: Visit) -> Response:
+    """Approve or decline one proposed effect, bound to what was shown of it. What was typed beside it comes back."""
+    backend = backend_of(request)
+    row = await backend.row(visit.who, request.path_params["review_id"], Action.DECIDE)
+    fields = await _given(request, visit)
+    typed = shown.Typed.of(fields)
+    word, _, item = fields.get("effect", "").partition("-")
+    version, _, digest = fields.get(f"bound-{item}", "").partition(":")
+    if word not in ("approve", "decline") or not _ITEM.fullmatch(item) or not _NUMBER.fullmatch(version) or not digest:
+        raise InvalidRequest("effect: names no item and version of it", remedy="Load the page again")
+    decision = EffectDecision(
+        item=item,
+        reviewer=visit.who.user,
+        note=typed.note[:MAX_TEXT],
+        version=int(version),
+        digest=digest,
+        decision_id=derived_id(visit.who, "effect", row.review_id, item, word, fields.get("once", "")),
+    )
+    try:
+        await backend.client.decide_effect(row.tenant, row.review_id, decision, approve=word == "approve")
+    except DecisionRefused as refused:
+        look = await look_at(backend, visit, row.review_id)
+        told = standing.explain(refused, look.status, visit.who)
+        return show(request, visit, look, typed=typed, told=told, status=409)
+    if typed != shown.NOTHING:
+        return show(request, visit, await look_at(backend, visit, row.review_id), typed=typed)
+    return go(f"{_page_of(row.review_id)}#{item}")
 
 
 async def _next_in_queue(backend: Backend, visit: Visit, done: str) -> str | None:

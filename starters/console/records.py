@@ -8,6 +8,7 @@ from starlette.responses import Response
 from countersign.access.permissions import Action
 from starters.console.page import render, signed_in
 from starters.console.views import records, standing
+from starters.console.views.circuits import circuits_of
 from starters.console.visit import Visit
 from starters.gateway.reviews import backend_of
 
@@ -23,6 +24,14 @@ async def autonomy(request: Request, visit: Visit) -> Response:
     cells = await memory.cells(visit.who.tenant)
     changes = [await memory.history(cell.tenant, cell.playbook, cell.contract_type) for cell in cells]
     return render(request, "autonomy.html", visit, cells=records.cells_of(cells, changes))
+
+
+@signed_in(Action.READ_CIRCUITS)
+async def circuits(request: Request, visit: Visit) -> Response:
+    """Which models and tools may be called now, and why not."""
+    kept = (await backend_of(request).services()).circuits
+    rows = await kept.standing()
+    return render(request, "circuits.html", visit, circuits=circuits_of(rows), degraded=kept.degraded)
 
 
 @signed_in(Action.READ_COSTS)

@@ -19,8 +19,8 @@ from countersign.trail.chain import TrailRow, verify_chain
 from countersign.words import Severity
 from starters.console.page import render, signed_in
 from starters.console.views import document as layout
+from starters.console.views import effects, lists, standing
 from starters.console.views import findings as shown
-from starters.console.views import lists, standing
 from starters.console.visit import Visit
 from starters.gateway.answers import ReviewView
 from starters.gateway.backend import Backend
@@ -109,7 +109,8 @@ def show(  # noqa: PLR0913 - all of this is on the page
         counts=shown.counts_of(findings),
         summary=shown.summary_of(analysis.summary) if analysis else ((), ()),
         signals=signals,
-        leaves=layout.lay_out(look.text, (*spans, *suspicious)) if look.text else (),
+        effects=effects.effects_of(look.status, look.text, now, may_decide=view.may_decide),
+        leaves=layout.lay_out(look.text, (*spans, *effects.spans_of(look.status), *suspicious)) if look.text else (),
         unread=look.text.unread if look.text else (),
         history=standing.history_of(look.status),
         steps=standing.steps_of(look.trail),

@@ -24,6 +24,8 @@ from countersign.review.payloads import (
     ClaimReceipt,
     Decision,
     DocumentRef,
+    EffectDecision,
+    EffectReceipt,
     ReadReport,
     Receipt,
     ReviewRequest,
@@ -34,7 +36,7 @@ from countersign.store.reviews import ReviewRow
 from countersign.store.vault import Vault
 from countersign.trail.chain import TrailRow
 from countersign.trail.pseudonym import Pseudonyms
-from countersign.words import Outcome, Role, Stage
+from countersign.words import EffectState, Outcome, Role, Stage
 from starters.client import Standing
 from starters.gateway.app import build_app
 from starters.gateway.backend import Backend
@@ -213,7 +215,7 @@ class World:
         self.entries: list[TrailRow] = [entry(1), entry(2)]
         self.away = False
         """Postgres does not answer."""
-        self.given: list[tuple[str, Claim | Decision | Answer]] = []
+        self.given: list[tuple[str, Claim | Decision | EffectDecision | Answer]] = []
         self.refusal: CountersignError | None = None
         """What a workflow answers an update."""
         self.looked = 0
@@ -269,11 +271,17 @@ class World:
         self._judge("decide", given)
         return Receipt(review_id=review_id, stage=Stage.SIGN, outcome=Outcome.APPROVED)
 
+    async def decide_effect(
+        self, tenant: str, review_id: str, given: EffectDecision, *, approve: bool
+    ) -> EffectReceipt:
+        self._judge("approve_effect" if approve else "decline_effect", given)
+        return EffectReceipt(review_id=review_id, item=given.item, state=EffectState.APPROVED)
+
     async def answer(self, tenant: str, review_id: str, given: Answer) -> Receipt:
         self._judge("answer", given)
         return Receipt(review_id=review_id, stage=Stage.SIGN)
 
-    def _judge(self, what: str, given: Claim | Decision | Answer) -> None:
+    def _judge(self, what: str, given: Claim | Decision | EffectDecision | Answer) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.given.append((what, given))
