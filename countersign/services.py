@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from countersign.access.authenticator import Authenticator
 from countersign.access.keys import KeyBook
+from countersign.access.sessions import Sessions
 from countersign.admission.door import Door
 from countersign.admission.intake import Intake
 from countersign.admission.limits import LimitBook
@@ -26,6 +27,7 @@ from countersign.store.documents import DocumentStore
 from countersign.store.effects import EffectStore
 from countersign.store.fingerprint import check_master_key
 from countersign.store.keys import load_key
+from countersign.store.marks import ReadMarks
 from countersign.store.reviews import ReviewStore
 from countersign.store.runs import AgentRuns
 from countersign.store.script import connect
@@ -67,6 +69,8 @@ class Services:
     corrections: CorrectionBook
     knowledge: KnowledgeMemory
     keys: KeyBook
+    sessions: Sessions
+    marks: ReadMarks
     limits: LimitBook
     door: Door
     circuits: Circuits
@@ -151,6 +155,8 @@ class Services:
                 corrections=CorrectionBook(db, vault, embedder, pseudonyms),
                 knowledge=KnowledgeMemory(db, embedder),
                 keys=keys,
+                sessions=Sessions(vault, redis),
+                marks=ReadMarks(redis, vault),
                 limits=limits,
                 door=door,
                 circuits=circuits,

@@ -410,8 +410,10 @@ class ReviewWorkflow:
             signatures_missing=desk.signatures_missing,
             claimed_by=desk.held.reviewer if desk.held else None,
             claimed_until=desk.held.until if desk.held else None,
+            claim_token=desk.held.token if desk.held else None,
         )
 
 
 def _refusal(error: CountersignError) -> ApplicationError:
-    return ApplicationError(error.message, error.remedy, type=error.type, non_retryable=True)
+    rule = getattr(error, "rule", "")
+    return ApplicationError(error.message, error.remedy, rule, type=error.type, non_retryable=True)

@@ -559,6 +559,8 @@ class ReviewStatus(Payload):
     effects: tuple[EffectStanding, ...] = ()
     claimed_by: str | None = None
     claimed_until: datetime | None = None
+    claim_token: int | None = None
+    """Fencing token of that claim."""
     ahead: int | None = None
     """Reviews that will be dispatched before this one, while it waits for its turn."""
     estimate_s: float | None = None

@@ -1,5 +1,6 @@
 """The projection of reviews that lists, queue and console read. The workflow is the authority; this follows it."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -190,6 +191,13 @@ ORDER BY escalated DESC, sla_due NULLS LAST, submitted_at, tenant, review_id LIM
 """  # noqa: S608 - a constant
     for who in ("reviewer", "requester")
 }
+
+
+_DESK = """
+SELECT r.*, k.wrapped FROM reviews r JOIN data_keys k USING (tenant, review_id)
+WHERE r.waiting_for = 'reviewer' AND r.tenant = $1
+ORDER BY r.escalated DESC, r.sla_due NULLS LAST, r.submitted_at, r.review_id LIMIT $2
+"""
 
 
 class ReviewStore:
@@ -402,6 +410,18 @@ class ReviewStore:
         """Reviews that wait for somebody: escalated ones first, then by when their SLA is due."""
         rows = await self._db.fetch(_QUEUES[waiting_for], tenant, _checked(limit))
         return tuple(_row(row) for row in rows)
+
+    async def desk(self, *, tenant: str, limit: int = 50) -> tuple[tuple[ReviewRow, ReviewStatus | None], ...]:
+        """The queue as `queue` gives it, each row with its status opened; None where its content was erased."""
+        rows = await self._db.fetch(_DESK, tenant, _checked(limit))
+        return await asyncio.to_thread(lambda: tuple((_row(row), self._opened(row)) for row in rows))
+
+    def _opened(self, row: asyncpg.Record) -> ReviewStatus | None:
+        if row["wrapped"] is None or row["detail"] is None:
+            return None
+        data_key = self._vault.unwrap(row["wrapped"])
+        detail = self._vault.open(data_key, row["detail"], context("status", row["tenant"], row["review_id"]))
+        return ReviewStatus.model_validate_json(detail)
 
     async def _find(self, wanted: str, tenant: str | None) -> asyncpg.Record:
         rows = await self._db.fetch(

@@ -127,16 +127,20 @@ def kind_of(error: CountersignError) -> Kind:
     return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
 
 
+def person_words(error: CountersignError) -> tuple[str, str]:
+    """What went wrong and what to do about it, for who asked."""
+    if kind_of(error).status == 500:
+        return "Something went wrong on our side", "Repeat it, and give us the request id if that is no help"
+    if isinstance(error, ServiceUnavailable):
+        # The operator's words name servers, and are in the log.
+        return _SERVER_ADDRESS.sub("", error.message), "Ask again after the seconds of Retry-After"
+    return error.message, error.remedy
+
+
 def problem_response(error: CountersignError, request_id: str) -> Response:
     """The answer to a request that ended in `error`."""
     kind = kind_of(error)
-    detail, remedy = error.message, error.remedy
-    if kind.status == 500:
-        detail, remedy = "Something went wrong on our side", "Repeat it, and give us the request id if that is no help"
-    elif isinstance(error, ServiceUnavailable):
-        # The operator's words name servers, and are in the log.
-        detail = _SERVER_ADDRESS.sub("", detail)
-        remedy = "Ask again after the seconds of Retry-After"
+    detail, remedy = person_words(error)
     reason = getattr(error, "reason", "") or getattr(error, "rule", "") or None
     body = Problem(
         type=TYPE_PREFIX + kind.slug,

@@ -112,11 +112,11 @@ async def read_review(
     reviews = allowed(who, Action.DECIDE) and row.user_hash != who.user_hash
     standing = await backend.standing(row, as_reviewer=reviews)
     view = ReviewView(**{**dict(standing.status), "live": standing.live})
-    return json_response(view if backend.knows_why(who) else _without_signals(view))
+    return json_response(view if backend.knows_why(who) else without_signals(view))
 
 
-def _without_signals(view: ReviewView) -> ReviewView:
-    """The review without what fired and how strongly; the remedy still says in which channel."""
+def without_signals(view: ReviewView) -> ReviewView:
+    """The review for who may not know what fired and how strongly; the remedy still says in which channel."""
     failure = view.failure
     if failure is not None and view.outcome is Outcome.BLOCKED:
         failure = failure.model_copy(update={"message": "the sentinel blocked it; who reviews or audits can see why"})

@@ -253,6 +253,10 @@ def test_a_refusal_keeps_type_message_and_remedy_once() -> None:
     ):
         error = refusal(cause)
         assert (error.type, str(error)) == ("InvalidRequest", "too late. Ask again")
+    ruled = refusal(ApplicationError("too late", "Ask again", "claimed", type="DecisionRefused"))
+    older = refusal(ApplicationError("too late", type="DecisionRefused"))
+    assert isinstance(ruled, DecisionRefused) and (ruled.rule, ruled.remedy) == ("claimed", "Ask again")
+    assert isinstance(older, DecisionRefused) and (older.rule, older.remedy) == ("", "")
     unknown = refusal(ApplicationError("Jane Doe said so", type="ValueError"))
     assert isinstance(unknown, ServiceUnavailable) and "Jane" not in str(unknown)
 

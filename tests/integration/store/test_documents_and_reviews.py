@@ -262,6 +262,24 @@ async def test_lists_are_newest_first_and_the_queue_is_most_urgent_first(db: Dat
         await store.list(limit=0)
 
 
+async def test_the_desk_is_the_queue_with_every_status_opened(db: Database) -> None:
+    store, _ = await admitted(db)
+    erased = ReviewKey(tenant="acme", review_id="r-2", workflow_id="w-2")
+    elsewhere = ReviewKey(tenant="other", review_id="r-1", workflow_id="w-other")
+    for key in (erased, elsewhere):
+        await admitted(db, key, AT + timedelta(minutes=1))
+    for key in (KEY, erased, elsewhere):
+        waiting = status(
+            review_id=key.review_id, workflow_id=key.workflow_id, tenant=key.tenant, waiting_for="reviewer"
+        )
+        await store.project(waiting.model_copy(update={"claimed_by": key.workflow_id, "sla_due": AT}), 1)
+    await DataKeys(db, VAULT).destroy("acme", "r-2")
+    desk = await store.desk(tenant="acme")
+    assert tuple(row for row, _ in desk) == await store.queue(tenant="acme")
+    assert [found and found.claimed_by for _, found in desk] == [KEY.workflow_id, None]
+    assert len(await store.desk(tenant="acme", limit=1)) == 1
+
+
 async def test_nothing_that_people_wrote_is_readable_at_rest(db: Database) -> None:
     store, ref = await admitted(db)
     await DocumentStore(db, VAULT).put_text("acme", ref.document_id, TEXT)
