@@ -84,6 +84,18 @@ class Stages:
         if isinstance(error, ActivityError) and error.retry_state is RetryState.TIMEOUT:
             self._patient = False
 
+    async def again(self) -> Analysed:
+        """The stages that a rerun has: of a document that was read before, and without memory.
+
+        Corrections that people made since would tell this arm what the first one had to find out by itself.
+        """
+        await self._screen()
+        intent = await self._understand()
+        plan = await self._plan(intent, Recall())
+        reports = await self._analyse(intent, Recall(), plan)
+        analysis = await self._reconcile(intent, Recall(), reports)
+        return Analysed(intent, analysis, self._gate(analysis, intent, Recall()))
+
     def _options(self, profile: ActivityConfig, summary: str) -> ActivityConfig:
         return options.told(profile, summary, self._admission.tenant_hash, self._admission.weight)
 

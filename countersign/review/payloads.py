@@ -103,6 +103,10 @@ class Admission(Payload):
     """The tenant's share against the others', as Temporal's fairness weight."""
     sentinel_model: str | None = None
     """Model of the sentinel agent; None where none is configured: patterns and scorer alone."""
+    batch_id: str | None = None
+    """The batch the review is one of; None when somebody waits for it."""
+    model: str | None = None
+    """Model of every agent but the sentinel, in the place of playbook and settings: a rerun with another arm."""
 
 
 class ReadReport(Payload):
