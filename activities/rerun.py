@@ -66,7 +66,7 @@ class Reruns:
                 batch_id=key.batch_id,
                 model=order.model,
             )
-            return RerunFacts(admission=admission, request=request)
+            return RerunFacts(admission=admission, request=request, autonomy=status.autonomy)
 
     @activity.defn
     async def keep(self, given: KeepInput) -> None:

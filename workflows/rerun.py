@@ -37,7 +37,7 @@ class RerunWorkflow:
             ReviewStatus(review_id=key.review_id, workflow_id=key.workflow_id, tenant=key.tenant, stage=Stage.SUBMIT)
         )
         try:
-            analysed = await Stages(record, facts.admission, facts.request).again()
+            analysed = await Stages(record, facts.admission, facts.request).again(facts.autonomy)
         except Ended as ended:
             outcome = "blocked" if ended.outcome is Outcome.BLOCKED else "failed"
             return _result(record, outcome).model_copy(update={"failure": ended.failure})

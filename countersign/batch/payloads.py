@@ -8,7 +8,7 @@ from pydantic import Field
 
 from countersign.batch.window import Window
 from countersign.review.payloads import Admission, AnalysisResult, Failure, Intent, Payload, ReviewRequest, Usage
-from countersign.words import Outcome, Route
+from countersign.words import Autonomy, Outcome, Route
 
 MAX_WINDOW = 200
 """Reviews of one batch under way at once: more would fill the waiting room that everybody shares."""
@@ -178,6 +178,8 @@ class RerunFacts(Payload):
 
     admission: Admission
     request: ReviewRequest
+    autonomy: Autonomy = Autonomy.SUPERVISED
+    """What the stored review had."""
 
 
 class Rerun(Payload):

@@ -139,7 +139,7 @@ ORDER BY r.submitted_at DESC, r.review_id LIMIT $5
 # For the machine a review has ended when it has an outcome or waits for a person. Of one nobody has heard of for a day
 # the workflow was taken away by hand.
 _SETTLED = """
-UPDATE batch_items i SET ended_at = now(), ended = CASE
+UPDATE batch_items i SET ended_at = r.updated_at, ended = CASE
         WHEN r.outcome IS NOT NULL THEN r.outcome WHEN r.waiting_for IS NOT NULL THEN $4 ELSE $5 END
 FROM reviews r
 WHERE (i.tenant, i.batch_id) = ($1, $2) AND i.position = ANY($3) AND i.ended IS NULL
@@ -248,16 +248,25 @@ class BatchStore:
         rows = await self._db.fetch(_CHOSEN, tenant, since, playbook, outcomes, limit, until)
         return [row["review_id"] for row in rows]
 
-    async def add_reviews(self, key: BatchKey, review_ids: Sequence[str]) -> None:
-        """Enter stored reviews as items, in order."""
-        await self._db.execute(
-            "INSERT INTO batch_items (tenant, batch_id, position, review_id) "
-            "SELECT $1, $2, place - 1, review_id FROM unnest($3::text[]) WITH ORDINALITY AS chosen (review_id, place) "
-            "ON CONFLICT DO NOTHING",
-            key.tenant,
-            key.batch_id,
-            list(review_ids),
-        )
+    async def open_rerun(  # noqa: PLR0913 - what a rerun is made of
+        self, key: BatchKey, order: BatchOrder, reviews: Sequence[str], *, digest: str, user_hash: str, window: int
+    ) -> None:
+        """Enter a rerun of these reviews, all or nothing, ready to begin; nothing when its id is taken already."""
+        sealed = self._vault.seal(self._key(key), order.model_dump_json().encode(), _order_place(key))
+        row = (BatchKind.RERUN, digest, user_hash, order.playbook, sealed, len(reviews), window, BatchState.READY)
+        async with self._db.transaction() as connection:
+            if await connection.execute(_OPEN, key.tenant, key.batch_id, *row) != "INSERT 0 1":
+                return
+            await connection.execute(
+                "INSERT INTO batch_items (tenant, batch_id, position, review_id) SELECT $1, $2, place - 1, review_id "
+                "FROM unnest($3::text[]) WITH ORDINALITY AS chosen (review_id, place)",
+                key.tenant,
+                key.batch_id,
+                list(reviews),
+            )
+            await connection.execute(
+                "UPDATE batches SET ready_at = now() WHERE (tenant, batch_id) = ($1, $2)", key.tenant, key.batch_id
+            )
 
     async def ready(self, key: BatchKey) -> None:
         """Every item is there: it may begin. Durable when this returns."""
