@@ -160,10 +160,8 @@ class Dispatcher:
         given = await self._grant(_only(heads, batch=False), in_flight, slots, None if unsure else share)
         if batches := _only(heads, batch=True):
             # Batches have what is left, and never all of it: somebody may come who waits for an answer.
-            left = slots - len(given)
-            if not unsure:
-                most = _part(house.in_flight_all, share * house.batch_share)
-                left = min(left, most - await self._waiting.batches_at_work())
+            most = _part(house.in_flight_all, share * house.batch_share) - await self._waiting.batches_at_work()
+            left = min(slots - len(given), most)
             flying = Counter(in_flight) + Counter(review.tenant for review in given)
             given += await self._grant(batches, flying, left, None if unsure else share)
         self._unsure = standing.degraded  # Redis may come back with leases that it had before

@@ -44,7 +44,10 @@ class BatchWorkflow:
         self._cancelled = given.window.cancelled if given.window else False
         self._version = given.version
         self._quiet = given.quiet
+        self._door_says = ""
+        """Why the next items do not begin, as the door said last."""
         self._waits_for = ""
+        """What those under way wait for."""
         self._failure: Failure | None = None
         self._rests_until: datetime | None = None
         self._changed = False
@@ -105,7 +108,7 @@ class BatchWorkflow:
             for position in result.begun:
                 await self._start_rerun(position)
         self._window = self._now.begin(result.begun, {one.position: one.how for one in result.ended})
-        self._waits_for = result.waits_for
+        self._door_says = result.waits_for
         if result.retry_after_s > 0:
             self._rests_until = workflow.now() + timedelta(seconds=result.retry_after_s)
         self._tell()
@@ -134,8 +137,7 @@ class BatchWorkflow:
         )
         self._window = self._now.end({one.position: one.how for one in result.ended})
         self._quiet = 0 if result.ended else min(self._quiet + 1, 10)
-        if result.ended or result.waits_for:
-            self._waits_for = result.waits_for
+        self._waits_for = result.waits_for
         self._tell()
 
     async def _rest(self) -> None:
@@ -170,7 +172,7 @@ class BatchWorkflow:
 
     def _must_renew(self) -> bool:
         info = workflow.info()
-        return info.is_continue_as_new_suggested() or info.get_current_history_length() >= options.BATCH_EVENTS
+        return info.is_continue_as_new_suggested() or info.get_current_history_length() >= self._given.renew_at
 
     async def _renew(self) -> None:
         """Go on in a new run, with an empty history and the same window."""
@@ -203,7 +205,7 @@ class BatchWorkflow:
             begun=window.next if window else 0,
             in_flight=len(window.flying) if window else 0,
             ended=ended,
-            waits_for=self._waits_for,
+            waits_for=self._door_says or self._waits_for,
             runs=self._given.runs + 1,
             version=self._version,
             failure=self._failure,

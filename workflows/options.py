@@ -209,10 +209,6 @@ BEGIN = ActivityConfig(
 WATCH_S = (2.0, 30.0, 240.0)
 """Seconds of one look at the items under way: while more could begin, while none can, and at most (nothing ends)."""
 
-BATCH_EVENTS = 2_000
-"""A batch's run ends at this length of its history and goes on in a new one. The server's limit is 51,200 events or 50
-MB; a short history is also quickly replayed."""
-
 
 def rerun(workflow_id: str) -> ChildWorkflowConfig:
     """One stored review analysed again. It outlives the run of the batch that started it."""

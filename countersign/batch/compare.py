@@ -9,7 +9,7 @@ other's, so agreement with people leans towards the stored arm.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import comb
 from statistics import median
@@ -107,9 +107,15 @@ class Comparison:
     route_flips: tuple[RouteFlip, ...] = field(default=())
 
 
-def compare(items: Sequence[Compared]) -> Comparison:
-    """Compare what is stored with what the other arm says."""
-    pairs = [_Pair(item) for item in items if _is_pair(item)]
+def compare(items: Sequence[Compared], shared: Mapping[str, Collection[str]] | None = None) -> Comparison:
+    """Compare what is stored with what the other arm says.
+
+    `shared` says by a stored review's playbook which clauses both arms ask about; others are no difference of opinion
+    and are left out. A playbook that is not in it shares everything.
+    """
+    pairs = [
+        _Pair(item, (shared or {}).get(item.stored.playbook if item.stored else "")) for item in items if _is_pair(item)
+    ]
     left_out = Counter(_why(item) for item in items if not _is_pair(item))
     flips = [flip for pair in pairs for flip in pair.flips()]
     flips.sort(key=lambda flip: (-_distance(flip), flip.review_id, flip.clause))
@@ -143,12 +149,13 @@ def compare(items: Sequence[Compared]) -> Comparison:
 class _Pair:
     """One review with both analyses."""
 
-    def __init__(self, item: Compared) -> None:
+    def __init__(self, item: Compared, shared: Collection[str] | None) -> None:
         if item.stored is None or item.stored.analysis is None or item.again is None or item.again.analysis is None:
             raise ValueError("a pair has both analyses")
         self.review_id = item.review_id
         self.outcome = item.stored.outcome
         self.corrected = item.corrected if self.outcome is Outcome.AMENDED else frozenset()
+        self._shared = shared
         self.before = _by_clause(item.stored.analysis)
         self.after = _by_clause(item.again.analysis)
         self.routes = (item.stored.route, item.again.route)
@@ -159,7 +166,8 @@ class _Pair:
 
     @property
     def clauses(self) -> list[str]:
-        return sorted({*self.before, *self.after, *self.corrected})
+        every = {*self.before, *self.after, *self.corrected}
+        return sorted(every if self._shared is None else every.intersection(self._shared))
 
     @property
     def uncorrected(self) -> list[str]:

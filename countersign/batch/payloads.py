@@ -88,6 +88,9 @@ class BatchInput(Payload):
     version: int = 0
     quiet: int = 0
     """Looks in a row that showed nothing new."""
+    renew_at: int = Field(default=2_000, ge=50)
+    """Events in the history at which a run ends and a new one goes on. The server's limits are 51,200 events or 50 MB;
+    a short history is also quickly replayed."""
 
 
 class BatchFacts(Payload):

@@ -10,9 +10,11 @@ from starters.cli.batch import follow_with_bar, write
 from starters.cli.common import Command, emit, json_option, load_settings, plain, tenant_option, with_client
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from countersign.batch.compare import Comparison
     from countersign.batch.payloads import BatchKey
-    from countersign.store.batches import BatchRow
+    from countersign.store.batches import BatchRow, Compared
     from starters.client import ReviewClient
 
 DEFAULT_LIMIT, MAX_LIMIT = 200, 10_000
@@ -99,7 +101,7 @@ def report_rerun(key: "BatchKey", html_path: str | None, *, as_json: bool) -> No
         return await store.order(key), await store.compared(key)
 
     order, items = with_client(work)
-    found = compare(items)
+    found = compare(items, _shared(order.other_playbook, items))
     arm = arm_name(order.model, order.other_playbook)
     if html_path is not None:
         write(html_path, comparison_page(found, arm, key.batch_id))
@@ -107,6 +109,18 @@ def report_rerun(key: "BatchKey", html_path: str | None, *, as_json: bool) -> No
         emit({"batch_id": key.batch_id, "model": order.model, "playbook": order.other_playbook, **plain(found)})
     else:
         _print(found, arm)
+
+
+def _shared(other: str | None, items: "Sequence[Compared]") -> dict[str, frozenset[str]]:
+    """By stored playbook, the clauses that the other arm's playbook asks about too; the same playbook shares all."""
+    from countersign.playbook.load import load_playbook
+
+    if other is None:
+        return {}
+    folder = load_settings().playbooks
+    asked = frozenset(family.key for family in load_playbook(folder, other).families)
+    names = {item.stored.playbook for item in items if item.stored is not None} - {other, ""}
+    return {name: asked & {family.key for family in load_playbook(folder, name).families} for name in names}
 
 
 def _print(found: "Comparison", arm: str) -> None:
