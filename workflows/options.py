@@ -188,8 +188,8 @@ JUDGE = ActivityConfig(
 
 BATCH_STORE = ActivityConfig(
     task_queue=BATCH_QUEUE,
-    # A few statements on Postgres.
-    start_to_close_timeout=timedelta(seconds=30),
+    # A few statements on Postgres; one lost with its worker is repeated after this.
+    start_to_close_timeout=timedelta(seconds=15),
     schedule_to_close_timeout=timedelta(hours=24),
     retry_policy=_STORE_RETRY,
 )
@@ -201,7 +201,7 @@ BEGIN = ActivityConfig(
     start_to_close_timeout=timedelta(minutes=5),
     schedule_to_close_timeout=timedelta(hours=24),
     # It beats after each item.
-    heartbeat_timeout=timedelta(seconds=60),
+    heartbeat_timeout=timedelta(seconds=20),
     retry_policy=_STORE_RETRY,
 )
 """Items past the door. That the door wants patience is an answer, not a failure."""
@@ -228,8 +228,8 @@ def watch(patience_s: float) -> ActivityConfig:
         task_queue=BATCH_QUEUE,
         start_to_close_timeout=timedelta(seconds=patience_s + 60),
         schedule_to_close_timeout=timedelta(hours=24),
-        # It beats with every look at the table.
-        heartbeat_timeout=timedelta(seconds=30),
+        # It beats with every look at the table (half a second, told every five): a killed worker holds nothing for long.
+        heartbeat_timeout=timedelta(seconds=12),
         retry_policy=_STORE_RETRY,
     )
 
