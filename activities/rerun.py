@@ -72,16 +72,16 @@ class Reruns:
     async def keep(self, given: KeepInput) -> None:
         """Keep the result with its item, once, and give the lease back."""
         batches, key, result = self._services.batches, given.key, given.result
+        own = ReviewKey(
+            tenant=key.tenant, review_id=given.rerun_key, workflow_id=rerun_workflow_id(key, given.position)
+        )
         with typed_errors():
+            # As a review is settled. What its agents kept meanwhile was sealed with a key of the rerun's own, which
+            # erasing the review would not reach: neither outlives the rerun.
+            await self._services.runs.settle(own.workflow_id)
+            usage = await self._services.ledger.settle(own)
+            await batches.destroy_key(own)
             try:
-                # What Postgres says of the calls is complete: the workflow may have lost sight of one that was retried.
-                usage = await self._services.ledger.settle(
-                    ReviewKey(
-                        tenant=key.tenant,
-                        review_id=given.rerun_key,
-                        workflow_id=rerun_workflow_id(key, given.position),
-                    )
-                )
                 if result.failure is not None and result.failure.type == NotFound.type:
                     await batches.end(key, given.position, ERASED, result.failure)
                 else:

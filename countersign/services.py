@@ -19,8 +19,8 @@ from countersign.memory.knowledge import KnowledgeMemory
 from countersign.memory.profile import ProfileMemory
 from countersign.memory.session import SessionMemory
 from countersign.settings import Settings
-from countersign.store.counterparties import CounterpartyBook
 from countersign.store.batches import BatchStore
+from countersign.store.counterparties import CounterpartyBook
 from countersign.store.database import Database
 from countersign.store.documents import DocumentStore
 from countersign.store.effects import EffectStore

@@ -228,7 +228,7 @@ def watch(patience_s: float) -> ActivityConfig:
         task_queue=BATCH_QUEUE,
         start_to_close_timeout=timedelta(seconds=patience_s + 60),
         schedule_to_close_timeout=timedelta(hours=24),
-        # It beats with every look at the table (half a second, told every five): a killed worker holds nothing for long.
+        # It beats with every look at the table, told every five seconds: a killed worker holds nothing for long.
         heartbeat_timeout=timedelta(seconds=12),
         retry_policy=_STORE_RETRY,
     )

@@ -96,7 +96,7 @@ class Stages:
         plan = await self._plan(intent, recall)
         reports = await self._analyse(intent, recall, plan)
         analysis = await self._reconcile(intent, recall, reports)
-        return Analysed(intent, analysis, self._gate(analysis, intent, recall))
+        return Analysed(intent, analysis, self._gate(analysis, intent, recall), self._left)
 
     def _options(self, profile: ActivityConfig, summary: str) -> ActivityConfig:
         return options.told(profile, summary, self._admission.tenant_hash, self._admission.weight)

@@ -20,7 +20,7 @@ from countersign.batch.payloads import (
     Rerun,
 )
 from countersign.errors import InvalidRequest, NotFound
-from countersign.review.payloads import DocumentRef, Failure, ReviewStatus
+from countersign.review.payloads import DocumentRef, Failure, ReviewKey, ReviewStatus
 from countersign.store.database import Database
 from countersign.store.datakeys import DataKeys
 from countersign.store.vault import Vault, context
@@ -372,6 +372,10 @@ class BatchStore:
         sealed = self._vault.seal(data_key, result.model_dump_json().encode(), _result_place(key, position))
         why = result.failure or Failure(type="", message="")
         await self._db.execute(_END, key.tenant, key.batch_id, position, result.outcome, why.type, why.message, sealed)
+
+    async def destroy_key(self, own: ReviewKey) -> None:
+        """Destroy the data key of a rerun itself, if it needed one; the review's is another."""
+        await self._keys.destroy(own.tenant, own.review_id)
 
     async def forget(self, key: BatchKey, first: int) -> int:
         """Items from `first` on will not begin: they end as cancelled, and the contracts taken in for them are erased.
