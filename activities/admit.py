@@ -93,7 +93,7 @@ class Admit:
             key = ReviewKey(tenant=request.tenant, review_id=review_id, workflow_id=given.workflow_id)
             pseudonyms = self._services.pseudonyms
             user_hash = pseudonyms.of("user", request.user)
-            document = await self._let_in(key, request, user_hash, given.run_id or "")
+            document, batch_id = await self._let_in(key, request, user_hash, given.run_id or "")
             limits = await self._services.limits.of(request.tenant, user_hash)
             return Admission(
                 key=key,
@@ -108,6 +108,7 @@ class Admit:
                 weight=limits.weight,
                 sentinel_model=sentinel_of(playbook, self._services.settings.sentinel_model),
                 probe=self._probe(playbook, key.workflow_id, limits.probe_share),
+                batch_id=batch_id,
             )
 
     def _probe(self, playbook: Playbook, workflow_id: str, share: float) -> Probe | None:
@@ -120,8 +121,10 @@ class Admit:
             return None
         return Probe(seeds=seeds(playbook, lambda family: pseudonym(f"{workflow_id}/{family}")))
 
-    async def _let_in(self, key: ReviewKey, request: ReviewRequest, user_hash: str, run_id: str) -> DocumentRef:
-        """The review's document, once its turn has come; raises `Waiting` before."""
+    async def _let_in(
+        self, key: ReviewKey, request: ReviewRequest, user_hash: str, run_id: str
+    ) -> tuple[DocumentRef, str | None]:
+        """The review's document and its batch, if any, once its turn has come; raises `Waiting` before."""
         document, text = request.document, (request.text or "").encode()
         if document is None and not text.strip():
             raise InvalidRequest("document: neither a document nor a text was given", remedy="Give one of them")
@@ -129,14 +132,14 @@ class Admit:
         document_id = document.document_id if document else document_id_of(key.tenant, key.review_id, sha256)
         held = await self._services.reviews.take(key, document_id=document_id, user_hash=user_hash, run_id=run_id)
         if held is None:
-            return await self._enter(key, request, text, run_id)
+            return await self._enter(key, request, text, run_id), None
         if held.outcome is not None and held.outcome is not Outcome.OVERLOADED:
             raise InvalidRequest(
                 f"review_id: review {key.review_id} has ended already", remedy="Start with a new workflow id"
             )
         if held.outcome is Outcome.OVERLOADED or not held.in_flight:
             await self._wait(key, held)
-        return document or await self._services.documents.ref(key.tenant, document_id)
+        return document or await self._services.documents.ref(key.tenant, document_id), held.batch_id
 
     async def _enter(self, key: ReviewKey, request: ReviewRequest, text: bytes, run_id: str) -> DocumentRef:
         """In through the door, as every review; this one's workflow runs already."""

@@ -115,6 +115,15 @@ class Watching:
             activity.heartbeat(self._call_id, self._journal.responses if self._journal else 0)
 
 
+def _with_model(playbook: Playbook, model: str | None) -> Playbook:
+    """The playbook with this model for all its agents but the sentinel; as it stands when none is given."""
+    if model is None:
+        return playbook
+    agents = ("intent", "plan", "reconcile", *(specialist.key for specialist in playbook.specialists))
+    chain = tuple(name.strip() for name in model.split(","))
+    return playbook.model_copy(update={"models": {**playbook.models, **dict.fromkeys(agents, chain)}})
+
+
 class Team:
     """The agents' side of the services."""
 
@@ -135,7 +144,7 @@ class Team:
         settings = self._services.settings
         return AgentDeps(
             key=admission.key,
-            playbook=load_playbook(settings.playbooks, admission.playbook),
+            playbook=_with_model(load_playbook(settings.playbooks, admission.playbook), admission.model),
             document=await self._services.documents.get_text(admission.key.tenant, admission.document.document_id),
             intent=intent,
             recall=recall,

@@ -21,6 +21,7 @@ from countersign.memory.knowledge import KnowledgeMemory
 from countersign.memory.profile import ProfileMemory
 from countersign.memory.session import SessionMemory
 from countersign.settings import Settings
+from countersign.store.batches import BatchStore
 from countersign.store.counterparties import CounterpartyBook
 from countersign.store.database import Database
 from countersign.store.documents import DocumentStore
@@ -79,6 +80,7 @@ class Services:
     tool_rules: ToolRules
     counterparties: CounterpartyBook
     effects: EffectStore
+    batches: BatchStore
 
     @cached_property
     def intake(self) -> Intake:
@@ -165,6 +167,7 @@ class Services:
                 tool_rules=tool_rules,
                 counterparties=CounterpartyBook(db, vault, pseudonyms),
                 effects=EffectStore(db, vault, tool_rules),
+                batches=BatchStore(db, vault),
             )
         finally:
             sandbox.close()

@@ -13,7 +13,7 @@ be repeated (or done by two at once) with the effect of once.
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -156,19 +156,32 @@ class Dispatcher:
         heads = await self._waiting.heads(slots, held)
         if unsure:
             slots = sum(len(reviews) for reviews in heads.values())
+        given = await self._grant(_only(heads, batch=False), in_flight, slots, None if unsure else share)
+        if batches := _only(heads, batch=True):
+            # Batches have what is left, and never all of it: somebody may come who waits for an answer.
+            most = _part(house.in_flight_all, share * house.batch_share) - await self._waiting.batches_at_work()
+            left = min(slots - len(given), most)
+            flying = Counter(in_flight) + Counter(review.tenant for review in given)
+            given += await self._grant(batches, flying, left, None if unsure else share)
+        self._unsure = standing.degraded  # Redis may come back with leases that it had before
+        return len(given)
+
+    async def _grant(
+        self, heads: Mapping[str, Sequence[Waiting]], in_flight: Mapping[str, int], slots: int, share: float | None
+    ) -> list[Waiting]:
+        """Give at most `slots` leases to these reviews in fair order; those that have theirs now."""
         given = [
             review
-            for review in await self._in_order(heads, in_flight, slots, None if unsure else share)
+            for review in await self._in_order(heads, in_flight, slots, share)
             if await self._door.grant(review.tenant, review.review_id)
         ]
         if given:
             await self._waiting.dispatched([review.id for review in given])
-        self._unsure = standing.degraded  # Redis may come back with leases that it had before
         for review in given:
             self._turns += 1
             self._last[review.tenant] = self._turns
             self._people[review.tenant] -= not review.trusted
-        return len(given)
+        return given
 
     async def _in_order(
         self, heads: Mapping[str, Sequence[Waiting]], in_flight: Mapping[str, int], slots: int, share: float | None
@@ -257,7 +270,11 @@ class Dispatcher:
                 id=row.workflow_id,
                 task_queue=options.REVIEWS_QUEUE,
                 id_reuse_policy=policy,
-                priority=options.priority(self._services.pseudonyms.of("tenant", row.tenant), limits.weight),
+                priority=options.priority(
+                    self._services.pseudonyms.of("tenant", row.tenant),
+                    limits.weight,
+                    options.BATCH_KEY if row.batch else options.INTERACTIVE_KEY,
+                ),
                 rpc_timeout=START_TIMEOUT,
             )
 
@@ -303,6 +320,12 @@ class Dispatcher:
         if dropped:
             _log.info("removed %d chunks of uploads that came to nothing", dropped)
         self._cleaned = monotonic()
+
+
+def _only(heads: Mapping[str, Sequence[Waiting]], *, batch: bool) -> dict[str, list[Waiting]]:
+    """Those that are of batches, or those that are not."""
+    chosen = {tenant: [one for one in reviews if one.batch is batch] for tenant, reviews in heads.items()}
+    return {tenant: reviews for tenant, reviews in chosen.items() if reviews}
 
 
 def _part(limit: int, share: float) -> int:

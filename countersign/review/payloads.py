@@ -121,6 +121,10 @@ class Admission(Payload):
     """Model of the sentinel agent; None where none is configured: patterns and scorer alone."""
     probe: Probe | None = None
     """What to test the reviewer's attention with; None for nearly all reviews."""
+    batch_id: str | None = None
+    """The batch the review is one of; None when somebody waits for it."""
+    model: str | None = None
+    """Model of every agent but the sentinel, in the place of playbook and settings: a rerun with another arm."""
 
 
 class ReadReport(Payload):

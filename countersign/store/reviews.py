@@ -71,6 +71,7 @@ class NewReview:
         run_id: of the workflow that runs already.
         in_flight: it holds a lease, so its turn has come; otherwise it waits for it.
         estimate_s: seconds until its turn, as the requester is told.
+        batch_id: the batch it is one of; None when somebody waits for it.
     """
 
     key: ReviewKey
@@ -80,6 +81,7 @@ class NewReview:
     run_id: str | None = None
     in_flight: bool = False
     estimate_s: float = 0.0
+    batch_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class Held:
     outcome: Outcome | None = None
     waited_s: float = 0.0
     estimate_s: float = 0.0
+    batch_id: str | None = None
 
 
 def worst_severity(status: ReviewStatus) -> Severity | None:
@@ -124,10 +127,10 @@ WITH key AS (
 ), review AS (
     INSERT INTO reviews (
         tenant, review_id, document_id, workflow_id, run_id, user_hash, stage, playbook, request, estimate_s,
-        submitted_at, dispatched_at, started_at
+        submitted_at, dispatched_at, started_at, batch_id
     )
     SELECT $1, $2, $4, $10, $11, $12, $13, $14, $15, $16, now(), CASE WHEN $17 THEN now() END,
-        CASE WHEN $17 THEN now() END
+        CASE WHEN $17 THEN now() END, $18
     FROM go RETURNING 1
 )
 SELECT EXISTS (SELECT FROM review) AS entered
@@ -150,7 +153,8 @@ WITH taken AS (
 SELECT tenant, review_id, workflow_id, document_id, user_hash,
     CASE WHEN EXISTS (SELECT FROM taken) THEN $6 ELSE run_id END AS run_id,
     dispatched_at IS NOT NULL AS in_flight, outcome,
-    extract(epoch FROM now() - submitted_at)::float8 AS waited_s, coalesce(estimate_s, 0) AS estimate_s
+    extract(epoch FROM now() - submitted_at)::float8 AS waited_s, coalesce(estimate_s, 0) AS estimate_s,
+    batch_id
 FROM reviews WHERE (tenant = $1 AND review_id = $2) OR workflow_id = $3
 """
 
@@ -231,15 +235,17 @@ class ReviewStore:
 
     async def _try_accept(self, review: NewReview, source: Upload | DocumentRef, media_type: str) -> DocumentRef | None:
         """The document, now entered with its review; None when something was there that has to be looked at first."""
-        key, wrapped, request = review.key, None, None
+        key, wrapped, request, plain = review.key, None, None, None
         sealed = SealedDocument(source) if isinstance(source, DocumentRef) else await source.sealed(media_type)
         document = sealed.ref
         if isinstance(source, Upload):
-            wrapped = source.key.wrapped
-            if review.request is not None:
-                whole = review.request.model_copy(update={"document": document, "text": None})
-                place = context("request", key.tenant, key.review_id)
-                request = self._vault.seal(source.key.plain, whole.model_dump_json().encode(), place)
+            plain, wrapped = source.key
+        elif review.request is not None:
+            plain = await self._keys.obtain(key.tenant, key.review_id)
+        if review.request is not None and plain is not None:
+            whole = review.request.model_copy(update={"document": document, "text": None})
+            place = context("request", key.tenant, key.review_id)
+            request = self._vault.seal(plain, whole.model_dump_json().encode(), place)
         try:
             row = await self._db.fetchrow(
                 _ACCEPT,
@@ -260,6 +266,7 @@ class ReviewStore:
                 request,
                 review.estimate_s,
                 review.in_flight,
+                review.batch_id,
             )
         except asyncpg.UniqueViolationError:
             return None
@@ -308,7 +315,21 @@ class ReviewStore:
             raise _taken(key.review_id)
         [row] = rows
         outcome = Outcome(row["outcome"]) if row["outcome"] else None
-        return Held(row["in_flight"], outcome, waited_s=row["waited_s"], estimate_s=row["estimate_s"])
+        return Held(row["in_flight"], outcome, row["waited_s"], row["estimate_s"], row["batch_id"])
+
+    async def request(self, tenant: str, review_id: str) -> ReviewRequest | None:
+        """What was asked; None of a review whose workflow was started by hand. Raises `NotFound` when it was erased."""
+        row = await self._db.fetchrow(
+            "SELECT r.request, k.wrapped FROM reviews r LEFT JOIN data_keys k USING (tenant, review_id) "
+            "WHERE r.tenant = $1 AND r.review_id = $2",
+            tenant,
+            review_id,
+        )
+        if row is None or row["request"] is None:
+            return None
+        key = self._keys.unwrap(review_id, row["wrapped"])
+        opened = self._vault.open(key, row["request"], context("request", tenant, review_id))
+        return ReviewRequest.model_validate_json(opened)
 
     async def knows(self, tenant: str) -> bool:
         """Whether the tenant has any review."""

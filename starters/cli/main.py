@@ -38,6 +38,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "autonomy": ("autonomy", "Show or grant what a cell may do without a person."),
     "keys": ("keys", "Create, list, rotate and revoke API keys."),
     "limits": ("limits", "Show or change what may come in."),
+    "batch": ("batch", "Submit a folder or CSV of contracts as one batch; follow, pause, cancel and report it."),
+    "rerun": ("rerun", "Analyse stored reviews again with another model or playbook, and compare."),
     "circuits": ("circuits", "Show which model or tool may be called now; open or reset one by hand."),
     "tools": ("tools", "Show or change what agents may use."),
     "effects": ("effects", "Approve or decline what agents propose to do."),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from countersign.settings import Settings
     from workers.embedded import EmbeddedStack
 
-QUEUES = ("reviews", "agents")
+QUEUES = ("reviews", "agents", "batch")
 FORCE_S = 25.0
 """A worker that was told to stop has ended after this long; less than its supervisor waits before it kills it."""
 DEV_KEY = "dev"

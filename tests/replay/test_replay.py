@@ -45,6 +45,11 @@ ROUTES = {
     "effects_policy",
     "effects_stopped",
     "effects_allowed",
+    "batch_done",
+    "batch_renewed",
+    "batch_cancelled",
+    "batch_rerun",
+    "rerun",
 }
 LESSON = """\
 {name}: the workflow code no longer gives the commands that this history holds:

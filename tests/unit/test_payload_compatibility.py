@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
+from countersign.batch import payloads as batches
 from countersign.review import payloads, steps
 from countersign.review.gate import GateDecision
 from countersign.review.payloads import Admission, Decision, Payload, ReviewRequest, ReviewStatus
@@ -96,7 +97,7 @@ def reached() -> dict[str, type[Payload]]:
     found: dict[str, type[Payload]] = {}
     waiting = [
         member
-        for module in (payloads, steps)
+        for module in (payloads, steps, batches)
         for member in vars(module).values()
         if isinstance(member, type) and issubclass(member, Payload) and member is not Payload
     ]
