@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from countersign.errors import PlaybookError
-from countersign.playbook.model import Playbook
+from countersign.playbook.model import Learning, Playbook
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,47}")
 _SHOWN = 80
@@ -112,3 +112,12 @@ def _remedy(error: ValidationError) -> str:
             return f"Write one of {allowed}."
         case _:
             return "Correct the value and load the playbook again."
+
+
+def learning_of(folder: Path, name: str) -> Learning:
+    """What a playbook says of corrections; the defaults where it is gone: it analyses nothing then, and its corrections
+    can still be looked at."""
+    try:
+        return load_playbook(folder, name).learning
+    except PlaybookError:
+        return Learning()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from countersign.errors import InvalidRequest, PlaybookError
+from countersign.errors import InvalidRequest
 from starters.cli.common import F, Group, emit, emit_rows, json_option, tenant_filter, with_client
 
 if TYPE_CHECKING:
@@ -117,13 +117,9 @@ async def _standings(client: "ReviewClient", tenant: str | None, playbook: str |
 async def _of_scope(client: "ReviewClient", tenant: str, playbook: str) -> "tuple[Standing, ...]":
     from datetime import UTC, datetime
 
-    from countersign.playbook.load import load_playbook
-    from countersign.playbook.model import Learning
+    from countersign.playbook.load import learning_of
 
-    try:
-        policy = load_playbook(client.settings.playbooks, playbook).learning
-    except PlaybookError:
-        policy = Learning()  # a playbook that is gone analyses nothing; its corrections can still be looked at
+    policy = learning_of(client.settings.playbooks, playbook)
     services = await client.services()
     return await services.corrections.standings(tenant, playbook, policy=policy, now=datetime.now(UTC))
 

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from countersign.access.permissions import Action
+from countersign.playbook.load import learning_of
 from starters.console.page import render, signed_in
 from starters.console.views import records, standing
 from starters.console.views.circuits import circuits_of
@@ -84,17 +85,23 @@ async def trail(request: Request, visit: Visit) -> Response:
 @signed_in(Action.READ_MEMORY)
 async def memory(request: Request, visit: Visit) -> Response:
     """What is remembered: corrections that people made, and passages of the knowledge base."""
-    services = await backend_of(request).services()
+    backend = backend_of(request)
+    services = await backend.services()
     tenant = visit.who.tenant
     query = request.query_params.get("q", "").strip()[:500]
     hits = await services.knowledge.search(tenant, query, HITS) if query else ()
-    cells = await services.profile.cells(tenant)
-    kept = [await services.profile.corrections(tenant, cell.playbook, cell.contract_type, None) for cell in cells]
+    playbooks = sorted({lesson.playbook for lesson in await services.corrections.lessons(tenant)})
+    kept = {
+        playbook: await services.corrections.standings(
+            tenant, playbook, policy=learning_of(backend.settings.playbooks, playbook), now=datetime.now(UTC)
+        )
+        for playbook in playbooks
+    }
     return render(
         request,
         "memory.html",
         visit,
         query=query,
         hits=records.hits_of(hits),
-        groups=records.corrections_of(cells, kept),
+        groups=records.corrections_of(kept),
     )

@@ -43,7 +43,8 @@ async def look_at(backend: Backend, visit: Visit, review_id: str) -> Look:
     """Everything of a review that this person may see. Raises `NotFound` as the API does."""
     who = visit.who
     row = await backend.row(who, review_id, Action.READ_REVIEW)
-    now = await backend.standing(row)
+    reviews = visit.may(Action.DECIDE) and row.user_hash != who.user_hash
+    now = await backend.standing(row, as_reviewer=reviews)
     status = now.status
     if not backend.knows_why(who):
         status = without_signals(ReviewView(**{**dict(status), "live": now.live}))

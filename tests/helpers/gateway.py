@@ -259,6 +259,7 @@ class World:
             ledger=SimpleNamespace(costs=self._none),
             knowledge=SimpleNamespace(search=self._none),
             profile=SimpleNamespace(cells=self._none, history=self._none, corrections=self._none),
+            corrections=SimpleNamespace(lessons=self._none, standings=self._none),
         )
 
     async def status(self, tenant: str, review_id: str, *, as_reviewer: bool = True) -> Standing:

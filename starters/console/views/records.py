@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from countersign.admission.limits import LimitChange, LimitInForce
+from countersign.learning.lesson import Lesson
+from countersign.learning.policy import Standing
 from countersign.ledger.ledger import CostRow
 from countersign.memory.profile import Cell, CellChange
-from countersign.review.payloads import Correction, KnowledgeHit
+from countersign.review.payloads import KnowledgeHit
 from countersign.words import Autonomy
 from starters.console.views.words import human, visible
 
@@ -173,21 +175,24 @@ class TrailSearch:
 
 @dataclass(frozen=True)
 class CorrectionGroup:
-    """Corrections of one cell."""
+    """Corrections under one playbook, newest first, each with its change in safe words and what it is worth now."""
 
     playbook: str
-    contract_type: str
-    corrections: tuple[tuple[Correction, str], ...]
+    corrections: tuple[tuple[Lesson, str, str], ...]
 
 
-def corrections_of(cells: Sequence[Cell], kept: Sequence[tuple[Correction, ...]]) -> tuple[CorrectionGroup, ...]:
-    """Corrections by cell, with the change in safe words; cells without any are left out."""
+def corrections_of(kept: Mapping[str, Sequence[Standing]]) -> tuple[CorrectionGroup, ...]:
+    """Corrections by playbook; playbooks without any are left out."""
     return tuple(
         CorrectionGroup(
-            cell.playbook, visible(cell.contract_type), tuple((one, visible(one.change)) for one in corrections)
+            playbook,
+            tuple(
+                (one.lesson, visible(one.lesson.change), f"{one.state}: {one.why}" if one.why else str(one.state))
+                for one in sorted(standings, key=lambda one: -one.lesson.correction_id)
+            ),
         )
-        for cell, corrections in zip(cells, kept, strict=True)
-        if corrections
+        for playbook, standings in kept.items()
+        if standings
     )
 
 
