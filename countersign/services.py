@@ -13,6 +13,7 @@ from countersign.admission.intake import Intake
 from countersign.admission.limits import LimitBook
 from countersign.breaker.circuits import Circuits
 from countersign.document.sandbox import Sandbox
+from countersign.learning.book import CorrectionBook
 from countersign.ledger.ledger import Ledger
 from countersign.memory.embedding import default_embedder
 from countersign.memory.knowledge import KnowledgeMemory
@@ -63,6 +64,7 @@ class Services:
     ledger: Ledger
     session: SessionMemory
     profile: ProfileMemory
+    corrections: CorrectionBook
     knowledge: KnowledgeMemory
     keys: KeyBook
     limits: LimitBook
@@ -129,6 +131,7 @@ class Services:
         tool_rules = ToolRules(db)
         door = Door(connect(servers.redis_url), limits)
         circuits = Circuits(connect(servers.redis_url), settings.circuits)
+        embedder = default_embedder()
         sandbox = Sandbox(settings.read_memory_mb, settings.read_seconds)
         try:
             await check_master_key(db, vault)
@@ -145,7 +148,8 @@ class Services:
                 ledger=Ledger(db),
                 session=SessionMemory(redis, vault, settings.session_ttl_s),
                 profile=ProfileMemory(db, vault),
-                knowledge=KnowledgeMemory(db, default_embedder()),
+                corrections=CorrectionBook(db, vault, embedder, pseudonyms),
+                knowledge=KnowledgeMemory(db, embedder),
                 keys=keys,
                 limits=limits,
                 door=door,

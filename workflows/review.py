@@ -168,6 +168,7 @@ class ReviewWorkflow:
                 note=last.note,
                 before=analysed.analysis.key_findings,
                 edits=self._desk.corrections if amended else (),
+                decisions=tuple(self._desk.decisions),
                 session=request.session,
             ),
             **options.STORE,

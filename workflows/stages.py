@@ -197,7 +197,7 @@ class Stages:
                 raise
             recall = Recall(degraded=tuple(Tier))
         recall = self._left.permitted(recall)
-        self._record.progress.degrade(*(f"memory: {tier}" for tier in recall.degraded))
+        self._record.progress.degrade(*(f"memory: {tier}" for tier in recall.degraded), *recall.disputed)
         self._record.progress.update(autonomy=recall.autonomy)
         self._record.done(
             "recalled",

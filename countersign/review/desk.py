@@ -23,7 +23,7 @@ from countersign.review.payloads import (
     SigningPolicy,
 )
 from countersign.sentinel.normalise import fold
-from countersign.words import Outcome, Route, Severity, Verdict
+from countersign.words import Outcome, Route, Verdict
 
 SIGNING_VERDICTS = (Verdict.APPROVE, Verdict.AMEND)
 
@@ -354,26 +354,3 @@ def _claimed(held: Held) -> DecisionRefused:
         rule="claimed",
         remedy="Wait until the claim is given back or lapses",
     )
-
-
-def changes_in_words(before: AnalysisResult, edits: Sequence[Edit]) -> list[tuple[Edit, Finding | None, str]]:
-    """Each edit with the finding it changed and the change in words: "severity high -> low", "removed"."""
-    findings = {finding.id: finding for finding in before.key_findings}
-    changes: list[tuple[Edit, Finding | None, str]] = []
-    for edit in edits:
-        finding = findings.get(edit.finding_id or "")
-        if edit.action == "remove":
-            change = "removed"
-        elif edit.action == "add":
-            change = f"added {edit.severity or Severity.MEDIUM}: {edit.statement or ''}"
-        else:
-            parts = []
-            if edit.severity is not None and finding is not None:
-                parts.append(f"severity {finding.severity} -> {edit.severity}")
-            if edit.statement is not None:
-                parts.append(f"statement: {edit.statement}")
-            if edit.clause is not None and finding is not None:
-                parts.append(f"clause {finding.clause} -> {edit.clause}")
-            change = "; ".join(parts)
-        changes.append((edit, finding, change))
-    return changes

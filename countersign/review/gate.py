@@ -50,7 +50,7 @@ def gate(
     if policy.contract_types and contract_type and contract_type not in policy.contract_types:
         level = Autonomy.SUPERVISED
         reasons += (f"the contract looks like {contract_type}, which this playbook is not for",)
-    worst = max((finding.severity for finding in analysis.key_findings), key=lambda s: s.rank, default=Severity.INFO)
+    worst = max((finding.gravest for finding in analysis.key_findings), key=lambda s: s.rank, default=Severity.INFO)
     if policy.four_eyes_at != "never" and worst.rank >= policy.four_eyes_at.rank:
         reasons += (f"a finding is {worst}: two people sign",)
         return GateDecision(route=Route.FOUR_EYES, reasons=reasons, autonomy=level)

@@ -159,6 +159,11 @@ class Correction(Payload):
     change: str
     """What was changed, in words: "severity high -> low", "removed", "statement: …"."""
     note: str = ""
+    kind: str = ""
+    """What a person did to the finding (`countersign.learning.lesson.Kind`); empty in what an older version recalled."""
+    position: Position | None = None
+    before: Severity | None = None
+    after: Severity | None = None
 
 
 class KnowledgeHit(Payload):
@@ -178,6 +183,8 @@ class Recall(Payload):
     knowledge: tuple[KnowledgeHit, ...] = ()
     autonomy: Autonomy = Autonomy.SUPERVISED
     degraded: tuple[Tier, ...] = ()
+    disputed: tuple[str, ...] = ()
+    """Corrections that contradict each other and are therefore not in force, one line a clause."""
 
 
 class PlannedTask(Payload):
@@ -223,6 +230,13 @@ class Finding(Payload):
     """What the playbook would rather have: the text of the preferred or fallback position."""
     corrections: tuple[int, ...] = ()
     """Corrections that changed this finding ("because of correction 17")."""
+    uncorrected: Severity | None = None
+    """The severity before corrections changed it. The gate goes by the graver of the two."""
+
+    @property
+    def gravest(self) -> Severity:
+        """The severity that decides who must look: no correction takes a person away."""
+        return max(self.severity, self.uncorrected or self.severity, key=lambda severity: severity.rank)
 
 
 class DraftFinding(Payload):
