@@ -62,7 +62,7 @@ def agent_activities(services: Services) -> list[Callable[..., Any]]:
         Understand(agents).understand,
         MakePlan(agents).plan,
         Analyse(agents).analyse,
-        Reconcile(agents).reconcile,
+        Reconcile(agents, services).reconcile,
     ]
 
 

@@ -72,23 +72,29 @@ def _corrected(finding: Finding, corrections: Sequence[Correction], clauses: Cla
 
 def _change(finding: Finding, correction: Correction, clause: Clause | None) -> dict[str, object]:
     """The fields of a finding that a correction changes; empty when it does not concern it."""
-    if correction.clause != finding.clause or correction.position not in (None, finding.position):
+    if (
+        correction.clause != finding.clause
+        or correction.position not in (None, finding.position)
+        or correction.before not in (None, finding.severity)
+    ):
         return {}
-    if correction.before not in (None, finding.severity):
-        return {}
+    if correction.kind == Kind.REJECTED:
+        return {"confidence": round(finding.confidence * DOUBT, 4)} if _touched(finding, clause) else {}
+    after = _severity(finding, correction)
+    concerns = _touched if after.rank > finding.severity.rank else _covered
+    return {"severity": after} if after is not finding.severity and concerns(finding, clause) else {}
+
+
+def _severity(finding: Finding, correction: Correction) -> Severity:
+    """The severity that a correction gives to a finding it concerns."""
     match correction.kind:
-        case Kind.REMOVED:
-            gone = finding.position is not Position.ABSENT and finding.severity is not Severity.CRITICAL
-            quieter = finding.severity is not Severity.INFO
-            return {"severity": Severity.INFO} if gone and quieter and _covered(finding, clause) else {}
-        case Kind.SEVERITY | Kind.ADDED if correction.before and correction.after:
-            if correction.after.rank > finding.severity.rank:
-                return {"severity": correction.after} if _touched(finding, clause) else {}
-            milder = correction.after.rank < finding.severity.rank and correction.kind == Kind.SEVERITY
-            return {"severity": correction.after} if milder and _covered(finding, clause) else {}
-        case Kind.REJECTED:
-            return {"confidence": round(finding.confidence * DOUBT, 4)} if _touched(finding, clause) else {}
-    return {}
+        case Kind.SEVERITY if correction.before and correction.after:
+            return correction.after
+        case Kind.ADDED if correction.before and correction.after:
+            return max(finding.severity, correction.after, key=lambda severity: severity.rank)
+        case Kind.REMOVED if finding.position is not Position.ABSENT and finding.severity is not Severity.CRITICAL:
+            return Severity.INFO
+    return finding.severity
 
 
 def _touched(finding: Finding, clause: Clause | None) -> bool:

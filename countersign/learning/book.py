@@ -19,7 +19,7 @@ import asyncpg
 from countersign.document.model import DocumentText
 from countersign.errors import DecisionRefused, NotFound
 from countersign.learning.apply import Clause
-from countersign.learning.lesson import Draft, Event, Kind, Lesson
+from countersign.learning.lesson import Draft, Event, Lesson
 from countersign.learning.likeness import figures, threshold
 from countersign.learning.policy import Standing, State, disputed, judged
 from countersign.learning.words import words_for_prompt

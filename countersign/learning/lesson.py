@@ -37,7 +37,7 @@ class _Fact(BaseModel):
 
 
 class Draft(_Fact):
-    """One change as a decided review teaches it. `by` and `signed_by` are names, made pseudonyms before they are kept."""
+    """One change as a decided review teaches it. `by` and `signed_by` are names; pseudonyms of them are kept."""
 
     kind: Kind
     clause: str

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from countersign.memory.embedding import HashingEmbedder
 
 ALIKE = {"minilm-l6-v2-int8": 0.75, HashingEmbedder.name: 0.6}
-"""Cosine from which two quotations count as the same clause, by embedder; `benchmarks/learning.py` shows both errors."""
+"""Cosine from which two quotations count as the same clause, by embedder; `benchmarks/learning.py` shows the errors."""
 ALIKE_ELSE = 0.8
 """For an embedder that was not measured."""
 
 _LABEL = re.compile(
-    r"^\s*(?:\d+(?:\.\d+)*|[A-Z]\d*)[.)]\s|\(\w{1,3}\)|"
+    r"\A\s*(?:\d+(?:\.\d+)+[.)]?|(?:\d+|[A-Z])[.)])\s|\([a-z]{1,4}\)|"
     r"\b(?:section|article|clause|paragraph|schedule|exhibit|annex|appendix)s?\s+\d+(?:\.\d+)*",
-    re.IGNORECASE | re.MULTILINE,
+    re.IGNORECASE,
 )
 _FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
 _NUMBER_WORD = re.compile(
@@ -26,7 +26,6 @@ _NUMBER_WORD = re.compile(
     r"irrevocabl[ey]|sole|exclusive(?:ly)?|not|no|never|without|except|unless)\b",
     re.IGNORECASE,
 )
-_words = HashingEmbedder()
 
 
 def threshold(embedder: str) -> float:
@@ -46,9 +45,21 @@ def figures(quotes: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def same_words(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether two corrected clauses are the same one, by their words; two absences are, and nobody knows of no text."""
-    if not one or not other:
-        return True
-    first, *rest = _words.embed([" ".join(one), " ".join(other)])
-    return sum(a * b for a, b in zip(first, rest[0], strict=True)) >= ALIKE[HashingEmbedder.name]
+class Likeness:
+    """Whether corrected clauses are the same one, by their words. Remembers the vectors it has made."""
+
+    def __init__(self) -> None:
+        self._embedder = HashingEmbedder()
+        self._vectors: dict[tuple[str, ...], list[float]] = {}
+
+    def same(self, one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+        """True also where one of them has no text: two absences are the same, and of no text nobody knows."""
+        if not one or not other:
+            return True
+        likeness = sum(a * b for a, b in zip(self._vector(one), self._vector(other), strict=True))
+        return likeness >= ALIKE[self._embedder.name]
+
+    def _vector(self, quotes: tuple[str, ...]) -> list[float]:
+        if quotes not in self._vectors:
+            (self._vectors[quotes],) = self._embedder.embed([" ".join(quotes)])
+        return self._vectors[quotes]

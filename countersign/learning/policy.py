@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from countersign.learning.lesson import Kind, Lesson
-from countersign.learning.likeness import same_words
+from countersign.learning.likeness import Likeness
 from countersign.playbook.model import Learning
 from countersign.sentinel.screen import ELEVATED_FROM
 from countersign.words import Position, Severity
@@ -50,10 +50,11 @@ def judged(lessons: Sequence[Lesson], policy: Learning, now: datetime) -> tuple[
     - Two in force that pull the same clause in opposite directions are both suspended.
     - Of those in force that start from the same severity and pull in one direction, the newest counts.
     """
+    words = Likeness()
     standing = {lesson.correction_id: _alone(lesson, policy, now) for lesson in lessons}
     alive = [lesson for lesson in lessons if standing[lesson.correction_id] is None]
     for lesson in alive:
-        missing = _missing(lesson, alive, policy)
+        missing = _missing(lesson, alive, policy, words)
         if missing:
             standing[lesson.correction_id] = Standing(lesson, State.WAITING, missing)
     in_force = [lesson for lesson in alive if standing[lesson.correction_id] is None]
@@ -61,7 +62,7 @@ def judged(lessons: Sequence[Lesson], policy: Learning, now: datetime) -> tuple[
         against = tuple(
             other.correction_id
             for other in in_force
-            if other.direction * lesson.direction < 0 and same_subject(lesson, other)
+            if other.direction * lesson.direction < 0 and same_subject(lesson, other, words)
         )
         if against:
             named = ", ".join(str(number) for number in against)
@@ -72,9 +73,9 @@ def judged(lessons: Sequence[Lesson], policy: Learning, now: datetime) -> tuple[
             other.correction_id
             for other in left
             if other.correction_id > lesson.correction_id
-            and (other.kind, other.before, other.direction) == (lesson.kind, lesson.before, lesson.direction)
+            and (other.before, other.direction) == (lesson.before, lesson.direction)
             and lesson.direction != 0
-            and same_subject(lesson, other)
+            and same_subject(lesson, other, words)
         ]
         standing[lesson.correction_id] = (
             Standing(lesson, State.SUPERSEDED, f"{max(newer)} is newer") if newer else Standing(lesson, State.IN_FORCE)
@@ -94,11 +95,11 @@ def disputed(standings: Sequence[Standing]) -> tuple[str, ...]:
     )
 
 
-def same_subject(one: Lesson, other: Lesson) -> bool:
+def same_subject(one: Lesson, other: Lesson, words: Likeness) -> bool:
     """Whether two corrections are about the same clause at the same position, in like words."""
     open_positions = (None, Position.UNCLEAR)
     same_position = one.position == other.position or one.position in open_positions or other.position in open_positions
-    return one.clause == other.clause and same_position and same_words(one.quotes, other.quotes)
+    return one.clause == other.clause and same_position and words.same(one.quotes, other.quotes)
 
 
 def _alone(lesson: Lesson, policy: Learning, now: datetime) -> Standing | None:
@@ -112,13 +113,13 @@ def _alone(lesson: Lesson, policy: Learning, now: datetime) -> Standing | None:
     return None
 
 
-def _missing(lesson: Lesson, alive: Sequence[Lesson], policy: Learning) -> str:
+def _missing(lesson: Lesson, alive: Sequence[Lesson], policy: Learning, words: Likeness) -> str:
     """What a correction still wants before it is in force, in words; empty when nothing."""
     if lesson.direction >= 0 or lesson.before is None:
         return ""
     if lesson.kind is Kind.REMOVED and lesson.before is Severity.CRITICAL:
         return "a critical finding is never taken away by a correction"
-    behind = [other for other in alive if other is lesson or _goes_as_far(other, lesson)]
+    behind = [other for other in alive if other is lesson or _goes_as_far(other, lesson, words)]
     people = {person for other in behind for person in (other.by_hash, *other.signed_by, *other.confirmed_by)}
     reviews = {other.workflow_id for other in behind}
     wanted = policy.people.at(lesson.before) + (lesson.risk >= ELEVATED_FROM)
@@ -133,11 +134,15 @@ def _missing(lesson: Lesson, alive: Sequence[Lesson], policy: Learning) -> str:
     return f"wants {' and '.join(lacking)} to take a {lesson.before} finding down" if lacking else ""
 
 
-def _goes_as_far(other: Lesson, lesson: Lesson) -> bool:
-    """Whether who stands behind `other` stands behind `lesson` too: it takes as grave a finding at least as far down."""
+def _goes_as_far(other: Lesson, lesson: Lesson, words: Likeness) -> bool:
+    """Whether who stands behind `other` stands behind `lesson` too: it takes as grave a finding as far down."""
     if other.direction >= 0 or other.before is None or lesson.before is None:
         return False
-    return other.before.rank >= lesson.before.rank and _floor(other) <= _floor(lesson) and same_subject(lesson, other)
+    return (
+        other.before.rank >= lesson.before.rank
+        and _floor(other) <= _floor(lesson)
+        and same_subject(lesson, other, words)
+    )
 
 
 def _floor(lesson: Lesson) -> int:

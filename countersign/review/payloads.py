@@ -160,7 +160,7 @@ class Correction(Payload):
     """What was changed, in words: "severity high -> low", "removed", "statement: …"."""
     note: str = ""
     kind: str = ""
-    """What a person did to the finding (`countersign.learning.lesson.Kind`); empty in what an older version recalled."""
+    """What a person did to the finding (`countersign.learning.lesson.Kind`); empty in what older versions recalled."""
     position: Position | None = None
     before: Severity | None = None
     after: Severity | None = None

@@ -143,6 +143,20 @@ def _facts(pairs: Sequence[tuple[str, Text | str]]) -> Table:
 # --- one review ---
 
 
+def severity_words(finding: Finding) -> str:
+    """The severity, and what it was before corrections changed it."""
+    was = finding.uncorrected
+    return f"{finding.severity} (was {was})" if was not in (None, finding.severity) else str(finding.severity)
+
+
+def because(finding: Finding) -> str:
+    """Which corrections a finding owes something to: ", was high, because of correction 17"; empty for none."""
+    if not finding.corrections:
+        return ""
+    was = f", was {finding.uncorrected}" if finding.uncorrected not in (None, finding.severity) else ""
+    return f"{was}, because of correction {' and '.join(map(str, finding.corrections))}"
+
+
 def findings_table(findings: Sequence[Finding]) -> Table:
     """Findings that ask for something, the gravest first."""
     table = table_of("id", "clause", "severity", "position", "statement", "page", "quotation")
@@ -159,7 +173,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
         table.add_row(
             cell(finding.id),
             cell(finding.clause),
-            cell(finding.severity, SEVERITY_STYLE[finding.severity]),
+            cell(severity_words(finding), SEVERITY_STYLE[finding.severity]),
             cell(finding.position),
             cell(finding.statement),
             cell(quoted.page if quoted else None),
@@ -182,7 +196,7 @@ def analysis_panel(analysis: AnalysisResult) -> Panel:
     if serious:
         parts += [Text(), findings_table(serious)]
     if settled:
-        names = ", ".join(f"{finding.clause} ({finding.id})" for finding in settled)
+        names = ", ".join(f"{finding.clause} ({finding.id}{because(finding)})" for finding in settled)
         parts += [Text(), cell(f"Nothing to do about {names}", "dim")]
     return Panel(Group(*parts), title="Analysis", title_align="left")
 

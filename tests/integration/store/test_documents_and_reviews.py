@@ -269,7 +269,7 @@ async def test_nothing_that_people_wrote_is_readable_at_rest(db: Database) -> No
     await store.project(status(analysis=analysis, question=MARK), 1)
     memory = ProfileMemory(db, VAULT)
     await memory.set_profile("acme", "p1:u", {"note": MARK})
-    await learn(memory)
+    await learn(db)
     rows = await dump(db)
     assert ref.document_id in rows
     assert MARK not in rows
