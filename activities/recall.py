@@ -63,7 +63,6 @@ class RecallMemory:
         recalled = await self._services.corrections.recall(
             tenant,
             admission.playbook,
-            contract_type,
             policy=load_playbook(self._services.settings.playbooks, admission.playbook).learning,
             now=datetime.now(UTC),
             clauses=given.intent.focus or None,

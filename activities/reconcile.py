@@ -13,10 +13,9 @@ from countersign.agents.outputs import Synthesis
 from countersign.learning.apply import applied
 from countersign.review.payloads import AgentMetrics, AnalysisResult, Finding
 from countersign.review.steps import ReconcileInput, ReconcileResult
-from countersign.review.verify import calibrated, verify_reports
-from countersign.tools.effects import grounded
 from countersign.review.verify import calibrated, numbered, verify_reports
 from countersign.services import Services
+from countersign.tools.effects import grounded
 
 FAILURES = 3
 """After so many lost requests or useless answers the conclusion is a plain count: a person looks at the findings

@@ -33,7 +33,7 @@ from countersign.store.vault import Vault, context
 from countersign.trail.pseudonym import Pseudonyms
 
 MOST_JUDGED = 500
-"""The newest corrections of a cell that are judged against each other; older ones rest."""
+"""The newest corrections of a playbook that are judged against each other; older ones rest."""
 MOST_RECALLED = 50
 _NO_DOCUMENT = DocumentText(text="", pages=())
 
@@ -55,8 +55,7 @@ ON CONFLICT DO NOTHING
 _LIST = f"""
 SELECT {_COLUMNS} FROM corrections
 WHERE ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR playbook = $2)
-  AND ($3::text IS NULL OR contract_type = $3)
-ORDER BY correction_id DESC LIMIT $4
+ORDER BY correction_id DESC LIMIT $3
 """  # noqa: S608 - a constant of this module
 _EVENTS = """
 SELECT correction_id, event, by_hash, reason, at FROM correction_events
@@ -126,18 +125,20 @@ class CorrectionBook:
 
     # --- recalling ---
 
-    async def recall(  # noqa: PLR0913 - a cell is three words
+    async def recall(
         self,
         tenant: str,
         playbook: str,
-        contract_type: str,
         *,
         policy: Learning,
         now: datetime,
         clauses: Sequence[str] | None = None,
     ) -> Recalled:
-        """What is in force in this cell, newest first, of these clause families (None: all), and what is disputed."""
-        standings = await self.standings(tenant, playbook, contract_type, policy=policy, now=now)
+        """What is in force under a playbook, newest first, on these clause families (None: all), and what is disputed.
+
+        For any kind of contract: a clause that is alike is the same clause wherever it stands.
+        """
+        standings = await self.standings(tenant, playbook, policy=policy, now=now)
         wanted = [one for one in standings if clauses is None or one.lesson.clause in {*clauses, ""}]
         in_force = [one.lesson for one in wanted if one.state is State.IN_FORCE]
         return Recalled(
@@ -145,11 +146,9 @@ class CorrectionBook:
             disputed=disputed(wanted),
         )
 
-    async def standings(
-        self, tenant: str, playbook: str, contract_type: str, *, policy: Learning, now: datetime
-    ) -> tuple[Standing, ...]:
-        """Every correction of the cell and what it is worth at `now`, newest first."""
-        lessons = await self.list(tenant, playbook=playbook, contract_type=contract_type, limit=MOST_JUDGED)
+    async def standings(self, tenant: str, playbook: str, *, policy: Learning, now: datetime) -> tuple[Standing, ...]:
+        """Every correction under a tenant's playbook and what it is worth at `now`, newest first."""
+        lessons = await self.list(tenant, playbook=playbook, limit=MOST_JUDGED)
         return await asyncio.to_thread(judged, lessons, policy, now)
 
     async def list(
@@ -157,11 +156,10 @@ class CorrectionBook:
         tenant: str | None = None,
         *,
         playbook: str | None = None,
-        contract_type: str | None = None,
         limit: int = MOST_JUDGED,
     ) -> tuple[Lesson, ...]:
         """Corrections as they are kept, newest first."""
-        return await self._lessons(await self._db.fetch(_LIST, tenant, playbook, contract_type, limit))
+        return await self._lessons(await self._db.fetch(_LIST, tenant, playbook, limit))
 
     async def get(self, correction_id: int, tenant: str | None = None) -> Lesson:
         """One correction. Raises `NotFound`, also for another tenant's."""

@@ -40,7 +40,7 @@ class Standing:
 
 
 def judged(lessons: Sequence[Lesson], policy: Learning, now: datetime) -> tuple[Standing, ...]:
-    """Every correction of one cell as it stands at `now`, in the order given.
+    """Every correction under one playbook of a tenant as it stands at `now`, in the order given.
 
     - Withdrawn and expired ones count for nothing.
     - A milder one waits until as many people, and as many reviews, stand behind it as the playbook asks for at the

@@ -7,7 +7,7 @@ integer micro-dollars, durations are integer milliseconds unless named otherwise
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from countersign.words import (
     Autonomy,
@@ -232,6 +232,14 @@ class Finding(Payload):
     """Corrections that changed this finding ("because of correction 17")."""
     uncorrected: Severity | None = None
     """The severity before corrections changed it. The gate goes by the graver of the two."""
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `uncorrected` while it is unset: it is younger than digests of findings that people have signed."""
+        dumped: dict[str, Any] = handler(self)
+        if self.uncorrected is None:
+            dumped.pop("uncorrected", None)
+        return dumped
 
     @property
     def gravest(self) -> Severity:

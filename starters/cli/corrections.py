@@ -31,16 +31,13 @@ def _record(command: F) -> F:
 @corrections_command.command("list")
 @tenant_filter
 @click.option("--playbook", help="Only of this playbook.")
-@click.option("--type", "contract_type", help="Only of this kind of contract.")
 @click.option("--clause", help="Only on this clause family.")
 @json_option
-def list_corrections(
-    *, tenant: str | None, playbook: str | None, contract_type: str | None, clause: str | None, as_json: bool
-) -> None:
+def list_corrections(*, tenant: str | None, playbook: str | None, clause: str | None, as_json: bool) -> None:
     """List corrections, newest first, with what each is worth now and why."""
 
     async def read(client: "ReviewClient") -> "list[Standing]":
-        found = await _standings(client, tenant, playbook, contract_type)
+        found = await _standings(client, tenant, playbook)
         return [standing for standing in found if clause is None or standing.lesson.clause == clause]
 
     standings = with_client(read)
@@ -106,20 +103,18 @@ def _change(number: int, event: str, tenant: str | None, by: str, reason: str) -
     return with_client(record)
 
 
-async def _standings(
-    client: "ReviewClient", tenant: str | None, playbook: str | None, contract_type: str | None
-) -> "list[Standing]":
-    """Corrections as they stand now, each judged among those of its own cell."""
+async def _standings(client: "ReviewClient", tenant: str | None, playbook: str | None) -> "list[Standing]":
+    """Corrections as they stand now, each judged among those of its tenant and playbook."""
     services = await client.services()
-    lessons = await services.corrections.list(tenant, playbook=playbook, contract_type=contract_type)
-    cells = dict.fromkeys((lesson.tenant, lesson.playbook, lesson.contract_type) for lesson in lessons)
-    found = [standing for cell in cells for standing in await _of_cell(client, *cell)]
+    lessons = await services.corrections.list(tenant, playbook=playbook)
+    scopes = dict.fromkeys((lesson.tenant, lesson.playbook) for lesson in lessons)
+    found = [standing for scope in scopes for standing in await _of_scope(client, *scope)]
     wanted = {lesson.correction_id for lesson in lessons}
     kept = [standing for standing in found if standing.lesson.correction_id in wanted]
     return sorted(kept, key=lambda standing: -standing.lesson.correction_id)
 
 
-async def _of_cell(client: "ReviewClient", tenant: str, playbook: str, contract_type: str) -> "tuple[Standing, ...]":
+async def _of_scope(client: "ReviewClient", tenant: str, playbook: str) -> "tuple[Standing, ...]":
     from datetime import UTC, datetime
 
     from countersign.playbook.load import load_playbook
@@ -130,13 +125,13 @@ async def _of_cell(client: "ReviewClient", tenant: str, playbook: str, contract_
     except PlaybookError:
         policy = Learning()  # a playbook that is gone analyses nothing; its corrections can still be looked at
     services = await client.services()
-    return await services.corrections.standings(tenant, playbook, contract_type, policy=policy, now=datetime.now(UTC))
+    return await services.corrections.standings(tenant, playbook, policy=policy, now=datetime.now(UTC))
 
 
 async def _standing(client: "ReviewClient", lesson: "Lesson") -> "Standing":
     from countersign.learning.policy import Standing, State
 
-    standings = await _of_cell(client, lesson.tenant, lesson.playbook, lesson.contract_type)
+    standings = await _of_scope(client, lesson.tenant, lesson.playbook)
     rests = Standing(lesson, State.SUPERSEDED, "many newer ones have been made since")
     return next((one for one in standings if one.lesson.correction_id == lesson.correction_id), rests)
 

@@ -34,15 +34,11 @@ class Book:
         return tuple(
             one
             for one in reversed(self.lessons)
-            if tenant in (None, one.tenant)
-            and cell.get("playbook") in (None, one.playbook)
-            and cell.get("contract_type") in (None, one.contract_type)
+            if tenant in (None, one.tenant) and cell.get("playbook") in (None, one.playbook)
         )
 
-    async def standings(
-        self, tenant: str, playbook: str, contract_type: str, *, policy: Learning, now: datetime
-    ) -> tuple[Standing, ...]:
-        lessons = await self.list(tenant, playbook=playbook, contract_type=contract_type)
+    async def standings(self, tenant: str, playbook: str, *, policy: Learning, now: datetime) -> tuple[Standing, ...]:
+        lessons = await self.list(tenant, playbook=playbook)
         return judged([one.model_copy(update={"made_at": now}) for one in lessons], policy, now)
 
     async def get(self, number: int, tenant: str | None = None) -> Lesson:

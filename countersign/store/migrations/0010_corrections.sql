@@ -15,7 +15,7 @@ ALTER TABLE corrections
     -- The sentinel's risk of its words, in [0, 1]: suspicious ones never reach a prompt.
     ADD COLUMN risk             double precision NOT NULL DEFAULT 0;
 UPDATE corrections c SET review_id = p.review_id, by_hash = p.reviewer_hash FROM pairs p WHERE p.workflow_id = c.workflow_id;
-CREATE INDEX corrections_of_cell ON corrections (tenant, playbook, contract_type, correction_id DESC);
+CREATE INDEX corrections_of_playbook ON corrections (tenant, playbook, correction_id DESC);
 DROP INDEX corrections_recalled;
 
 -- What is done to a correction is added here and never changed; its state follows from it.

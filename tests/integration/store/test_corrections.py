@@ -24,10 +24,10 @@ def key(number: int) -> ReviewKey:
     return ReviewKey(tenant="acme", review_id=f"r-{number}", workflow_id=f"review-acme-r-{number}")
 
 
-async def recalled(book: CorrectionBook, *cell: str, **changes: Any) -> Recalled:
-    tenant, playbook, contract_type = cell or ("acme", "nda", "nda")
+async def recalled(book: CorrectionBook, *scope: str, **changes: Any) -> Recalled:
+    tenant, playbook = scope or ("acme", "nda")
     given: dict[str, Any] = {"policy": Learning(), "now": datetime.now(UTC), **changes}
-    return await book.recall(tenant, playbook, contract_type, **given)
+    return await book.recall(tenant, playbook, **given)
 
 
 def finding(*quotes: str, **changes: Any) -> Finding:
@@ -36,7 +36,7 @@ def finding(*quotes: str, **changes: Any) -> Finding:
     return made.model_copy(update=changes)
 
 
-async def test_what_a_person_corrected_is_recalled_in_its_cell_and_sealed(db: Database) -> None:
+async def test_what_a_person_corrected_is_recalled_under_its_playbook_and_sealed(db: Database) -> None:
     book = corrections(db)
     await learn(db)
     (newest, first) = (await recalled(book)).corrections
@@ -45,8 +45,8 @@ async def test_what_a_person_corrected_is_recalled_in_its_cell_and_sealed(db: Da
     assert first.correction_id < newest.correction_id
     only = await recalled(book, clauses=["liability"])
     assert [one.clause for one in only.corrections] == ["liability"]
-    for cell in (("other", "nda", "nda"), ("acme", "msa", "nda"), ("acme", "nda", "msa")):
-        assert await recalled(book, *cell) == Recalled()
+    for scope in (("other", "nda"), ("acme", "msa")):
+        assert await recalled(book, *scope) == Recalled()
     (kept, _) = await book.list("acme")
     assert (kept.by_hash, kept.review_id, kept.position) == (PSEUDONYMS.of("user", "bob"), "r-1", Position.FALLBACK)
     assert kept.quotes == TAUGHT[1].quotes
