@@ -45,7 +45,7 @@ CONTRACTS = {True: 40, False: 120}
 PAIRS = {True: 5, False: 30}
 POISONED = {True: 1, False: 6}
 UNLIKE_PAIRS = {True: 100, False: 500}
-"""Contracts scanned, pairs reviewed, pairs attacked by one person, and pairs of unlike clauses compared: with `--quick`,
+"""Contracts scanned, pairs reviewed, attacked by one person, and pairs of unlike clauses compared: with `--quick`,
 and without."""
 AT_ONCE = 3
 ATTACKS = 3
