@@ -17,11 +17,20 @@ from countersign.admission.intake import Running, span
 from countersign.errors import InvalidRequest, Overloaded
 from countersign.playbook.load import load_playbook, playbook_digest
 from countersign.playbook.model import Playbook
-from countersign.review.payloads import Admission, DocumentRef, ReviewKey, ReviewRequest, SigningPolicy, SlaPolicy
+from countersign.review.payloads import (
+    Admission,
+    DocumentRef,
+    Probe,
+    ReviewKey,
+    ReviewRequest,
+    SigningPolicy,
+    SlaPolicy,
+)
 from countersign.review.steps import AdmitInput
 from countersign.services import Services
 from countersign.store.documents import document_id_of
 from countersign.store.reviews import Held
+from countersign.vigilance.probe import drawn, seeds
 from countersign.words import Outcome
 
 _HOUR = 3600.0
@@ -85,7 +94,7 @@ class Admit:
             pseudonyms = self._services.pseudonyms
             user_hash = pseudonyms.of("user", request.user)
             document = await self._let_in(key, request, user_hash, given.run_id or "")
-            limits = await self._services.limits.tenant(request.tenant)
+            limits = await self._services.limits.of(request.tenant, user_hash)
             return Admission(
                 key=key,
                 document=document,
@@ -98,7 +107,18 @@ class Admit:
                 signing=signing_of(playbook),
                 weight=limits.weight,
                 sentinel_model=sentinel_of(playbook, self._services.settings.sentinel_model),
+                probe=self._probe(playbook, key.workflow_id, limits.probe_share),
             )
+
+    def _probe(self, playbook: Playbook, workflow_id: str, share: float) -> Probe | None:
+        """The review's vigilance probe, if it carries one: drawn by a keyed hash of its workflow id."""
+
+        def pseudonym(name: str) -> str:
+            return self._services.pseudonyms.of("probe", name)
+
+        if not self._services.settings.probes or not drawn(pseudonym(workflow_id), share):
+            return None
+        return Probe(seeds=seeds(playbook, lambda family: pseudonym(f"{workflow_id}/{family}")))
 
     async def _let_in(self, key: ReviewKey, request: ReviewRequest, user_hash: str, run_id: str) -> DocumentRef:
         """The review's document, once its turn has come; raises `Waiting` before."""

@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     notice_folder: Path | None = None
     """Where notices are put that people approved, one JSON file each; unset: they stay in the outbox."""
 
+    probes: bool = True
+    """Whether reviews may carry vigilance probes at all; how many do is the limit `probe_share`."""
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8480, ge=0, le=65_535)
     """Port of the HTTP gateway; 0 takes a free one."""

@@ -207,10 +207,11 @@ class ReviewClient:
 
     # --- looking ---
 
-    async def status(self, tenant: str, review_id: str) -> Standing:
+    async def status(self, tenant: str, review_id: str, *, as_reviewer: bool = True) -> Standing:
         """Where a review stands: asked of its workflow, else read from the projection. Raises NotFound.
 
         Before its turn there is no workflow to ask, and after its end what Postgres has is the truth.
+        Only `as_reviewer` is shown what reviewers are, a vigilance probe included (`countersign.vigilance`).
         """
         from temporalio.client import WorkflowQueryFailedError
         from temporalio.service import RPCError, RPCStatusCode
@@ -220,7 +221,8 @@ class ReviewClient:
             return Standing(stored)
         handle = await self._handle(tenant, review_id, row)
         try:
-            status = await handle.query("status", result_type=ReviewStatus, rpc_timeout=QUERY_TIMEOUT)
+            query = "status" if as_reviewer else "status_without_probe"
+            status = await handle.query(query, result_type=ReviewStatus, rpc_timeout=QUERY_TIMEOUT)
         except (RPCError, WorkflowQueryFailedError) as error:
             # Also when Temporal no longer knows it: a history is kept for a shorter time than its review.
             try:

@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
         SigningPolicy,
     )
     from countersign.review.steps import AdmitInput, LearnInput
+    from countersign.vigilance.watch import Watch
     from countersign.words import Outcome, Route, Stage, Verdict
 
 from workflows import options
@@ -57,6 +58,7 @@ class ReviewWorkflow:
             ReviewStatus(review_id=workflow_id, workflow_id=workflow_id, tenant="", stage=Stage.SUBMIT)
         )
         self._effects = Effects(self._record)
+        self._watch = Watch()
         try:
             self._request = parse(ReviewRequest, submission, "See the README for the fields of a request")
         except CountersignError as error:
@@ -121,7 +123,7 @@ class ReviewWorkflow:
         opened = workflow.now()
         late = opened + timedelta(seconds=admission.sla.escalate_s)
         ladder = Ladder(admission.sla, opened)
-        self._desk.open(analysed.analysis, analysed.routed.route)
+        self._desk.open(self._watch.open(analysed.analysis, admission.probe), analysed.routed.route)
         self._record.progress.update(sla_due=late)
         self._show_desk()
         workflow.upsert_search_attributes(
@@ -143,6 +145,7 @@ class ReviewWorkflow:
 
     def _climb(self, rung: Rung) -> None:
         if rung is Rung.EXPIRED:
+            self._watch.close(self._desk)
             self._desk.expire()
         else:
             self._record.progress.update(**{str(rung): True})
@@ -190,7 +193,12 @@ class ReviewWorkflow:
 
     @workflow.query
     def status(self) -> ReviewStatus:
-        """Everything a person may see of the review."""
+        """Everything a reviewer may see of the review, a vigilance probe included."""
+        return self._watch.shown(self._record.status)
+
+    @workflow.query
+    def status_without_probe(self) -> ReviewStatus:
+        """Everything a person who is no reviewer of it may see of the review."""
         return self._record.status
 
     @workflow.update
@@ -327,17 +335,33 @@ class ReviewWorkflow:
     def _take(self, decision: Decision) -> Receipt:
         receipts = self._record.status.receipts
         if self._desk.already_counted(decision):
-            return receipts[decision.decision_id or ""]
+            return self._watch.told(decision.decision_id, receipts[decision.decision_id or ""])
+        probed = self._watch.take(self._desk, decision, workflow.now())
+        if probed is not None:
+            caught = {} if probed.caught is None else {"caught": probed.caught}
+            self._record.note("probed", actor=decision.reviewer, verdict=decision.verdict, **caught)
+            if probed.decision is None:
+                self._show_desk()
+                receipt = self._keep(decision)
+                self._record.write()
+                return receipt.model_copy(update={"notice": probed.notice})
+            decision = probed.decision
         self._desk.decide(decision, workflow.now())
         if decision.verdict is Verdict.AMEND and self._desk.analysis is not None:
             self._effects.corrected(self._desk.analysis.key_findings)
         event = "asked" if decision.verdict is Verdict.ASK else "decided"
         facts = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
         self._show_desk()
+        receipt = self._keep(decision)
+        self._record.done(event, actor=decision.reviewer, **facts)
+        return receipt if probed is None else receipt.model_copy(update={"notice": probed.notice})
+
+    def _keep(self, decision: Decision) -> Receipt:
+        """The receipt of a decision just taken, kept for when it comes again."""
         receipt = self._receipt().model_copy(update={"verdict": decision.verdict, "content": content_of(decision)})
         if decision.decision_id is not None:
+            receipts = self._record.status.receipts
             self._record.progress.update(receipts={**receipts, decision.decision_id: receipt})
-        self._record.done(event, actor=decision.reviewer, **facts)
         return receipt
 
     def _take_answer(self, answer: Answer) -> None:
@@ -371,7 +395,7 @@ class ReviewWorkflow:
         desk = self._desk
         waiting = None if desk.outcome else ("requester" if desk.question else "reviewer")
         self._record.progress.update(
-            analysis=desk.analysis,
+            analysis=self._watch.clean(desk.analysis),
             digest=desk.digest,
             waiting_for=waiting,
             question=desk.question,

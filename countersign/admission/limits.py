@@ -52,6 +52,8 @@ class Limits(BaseModel):
     """Reviews of one tenant that may wait for its reviewers; beyond, what would need a person waits at the door."""
     weight: float = Field(default=1.0, ge=0.01, le=100)
     """The tenant's share against the others', here and as Temporal's fairness weight."""
+    probe_share: float = Field(default=0.02, ge=0, le=1)
+    """Share of the reviews asked for that carry a vigilance probe: a finding known to be wrong, for the reviewer."""
 
     # Of the whole house: only the scope of everyone may set these.
     in_flight_all: int = Field(default=16, ge=1, le=100_000)

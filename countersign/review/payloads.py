@@ -87,6 +87,22 @@ class SigningPolicy(Payload):
     """Kinds of contract the playbook is for; empty means any."""
 
 
+class ProbeSeed(Payload):
+    """A finding that the playbook makes plausible and that will be wrong: it gets a quotation about something else."""
+
+    clause: str
+    specialist: str
+    severity: Severity
+    statement: str
+    suggestion: str = ""
+
+
+class Probe(Payload):
+    """A vigilance probe that admission drew for this review: what may be planted, in order of preference."""
+
+    seeds: tuple[ProbeSeed, ...] = ()
+
+
 class Admission(Payload):
     """What admission fixed for the whole review."""
 
@@ -103,6 +119,8 @@ class Admission(Payload):
     """The tenant's share against the others', as Temporal's fairness weight."""
     sentinel_model: str | None = None
     """Model of the sentinel agent; None where none is configured: patterns and scorer alone."""
+    probe: Probe | None = None
+    """What to test the reviewer's attention with; None for nearly all reviews."""
 
 
 class ReadReport(Payload):
@@ -494,6 +512,8 @@ class Receipt(Payload):
     """What was decided; None for an answer."""
     content: str = ""
     """Digest of the decision as it was given: what comes again under its id must have the same."""
+    notice: str = ""
+    """What the reviewer is to know beside: that a vigilance probe was in what they were shown, and its fate."""
 
 
 class Failure(Payload):

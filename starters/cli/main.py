@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("histories", "Replay saved histories against this code."),
     "knowledge": ("knowledge", "Add to and search the knowledge base."),
     "corrections": ("corrections", "Show, withdraw or confirm what amendments taught the machine."),
+    "vigilance": ("vigilance", "Show how many planted wrong findings each reviewer noticed."),
     "profile": ("profile", "Show or set what reviews remember of a requester."),
     "autonomy": ("autonomy", "Show or grant what a cell may do without a person."),
     "keys": ("keys", "Create, list, rotate and revoke API keys."),

@@ -166,8 +166,10 @@ class Backend:
                 return row
         raise no_such_review()
 
-    async def standing(self, row: ReviewRow) -> Standing:
+    async def standing(self, row: ReviewRow, *, as_reviewer: bool) -> Standing:
         """Where a review stands: asked of its workflow while there is one, else, or when that has no answer, as stored.
+
+        Who does not review it (`as_reviewer`) is shown it without a vigilance probe, which what is stored never has.
 
         Before its turn and after its end, what Postgres has is the truth.
         """
@@ -175,7 +177,7 @@ class Backend:
         if begun and row.outcome is None and self.up["temporal"] and not self._queries.locked():
             async with self._queries:
                 with contextlib.suppress(ServiceUnavailable):
-                    return await self.client.status(row.tenant, row.review_id)
+                    return await self.client.status(row.tenant, row.review_id, as_reviewer=as_reviewer)
         services = await self.services()
         status = await services.reviews.status(row.review_id, tenant=row.tenant)
         if not begun and (turn := await services.intake.turn(row.tenant, row.review_id)) is not None:

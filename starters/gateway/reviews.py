@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from countersign.access.permissions import Action, require, sees_only_own
+from countersign.access.permissions import Action, allowed, require, sees_only_own
 from countersign.access.principal import Principal
 from countersign.errors import InvalidRequest, NotFound
 from countersign.review.ids import base32
@@ -108,7 +108,9 @@ async def read_review(
 ) -> Response:
     """Show where a review stands, with its findings and their quotations."""
     backend = backend_of(request)
-    standing = await backend.standing(await backend.row(who, review_id, Action.READ_REVIEW))
+    row = await backend.row(who, review_id, Action.READ_REVIEW)
+    reviews = allowed(who, Action.DECIDE) and row.user_hash != who.user_hash
+    standing = await backend.standing(row, as_reviewer=reviews)
     view = ReviewView(**{**dict(standing.status), "live": standing.live})
     return json_response(view if backend.knows_why(who) else _without_signals(view))
 

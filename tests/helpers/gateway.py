@@ -194,6 +194,7 @@ class World:
         """What a workflow answers an update."""
         self.looked = 0
         self.circuits = FakeCircuits()
+        self.as_reviewer: list[bool] = []
         self.projected = ReviewStatus(
             review_id="r-1",
             workflow_id="review-acme-r-1",
@@ -223,7 +224,8 @@ class World:
             pseudonyms=PSEUDONYMS,
         )
 
-    async def status(self, tenant: str, review_id: str) -> Standing:
+    async def status(self, tenant: str, review_id: str, *, as_reviewer: bool = True) -> Standing:
+        self.as_reviewer.append(as_reviewer)
         return Standing(self.projected)
 
     async def claim(self, tenant: str, review_id: str, given: Claim) -> ClaimReceipt:
