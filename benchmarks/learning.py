@@ -121,7 +121,7 @@ async def taught(client: ReviewClient, number: int, pair: Pair) -> Result:
     second = await reviews.look(pair.target)
     spared = None if unlike is None or pair.unlike is None else await reviews.look(pair.unlike) == unlike
     corrections = (await client.services()).corrections
-    made = [one for one in await corrections.list(reviews.tenant) if one.clause == pair.clause]
+    made = [one for one in await corrections.lessons(reviews.tenant) if one.clause == pair.clause]
     for lesson in made:
         await corrections.record(lesson.correction_id, Event.WITHDRAWN, by="corrector", reason="benchmark")
     third = await reviews.look(pair.target)

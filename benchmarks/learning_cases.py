@@ -19,7 +19,7 @@ from countersign.agents.offline.request import Prompt
 from countersign.agents.offline.specialist import findings_answer
 from countersign.document.model import DocumentText
 from countersign.document.read import read_document
-from countersign.learning.likeness import figures, threshold
+from countersign.learning.likeness import figures, margins
 from countersign.memory.embedding import Embedder
 from countersign.playbook.model import Playbook
 from countersign.review.payloads import Finding, PlannedTask, ReviewKey, SpecialistReport
@@ -77,9 +77,9 @@ def pairs(contracts: Sequence[Contract], playbook: Playbook, severities: Sequenc
 
 
 def likeness(contracts: Sequence[Contract], embedder: Embedder, most: int) -> dict[str, object]:
-    """How an embedder's threshold does on pairs of clauses of one family from two contracts, by their words.
+    """How an embedder does, shared words beside it, on pairs of clauses of one family from two contracts.
 
-    `recognised` of the same ones are alike; of the unlike ones `taken_for_same` are alike by the vectors alone and
+    `recognised` of the same ones are alike; of the unlike ones `taken_for_same` are alike and
     `taken_with_figures` are so too when no figure or negation may be new, as it must be for what makes milder.
     """
     quoted = [
@@ -103,12 +103,12 @@ def likeness(contracts: Sequence[Contract], embedder: Embedder, most: int) -> di
     vectors = dict(zip(texts, embedder.embed(texts), strict=True))
 
     def alike(one: str, other: str) -> bool:
-        return sum(a * b for a, b in zip(vectors[one], vectors[other], strict=True)) >= threshold(embedder.name)
+        cosine = sum(a * b for a, b in zip(vectors[one], vectors[other], strict=True))
+        return margins([one], [other], [cosine], embedder.name)[0] >= 0
 
     taken = [(one, other) for one, other in unlike if alike(one, other)]
     return {
         "embedder": embedder.name,
-        "threshold": threshold(embedder.name),
         "same": len(same),
         "recognised": _share(sum(alike(*pair) for pair in same), len(same)),
         "unlike": len(unlike),

@@ -21,14 +21,13 @@ HINTS = frozenset({Kind.ADDED, Kind.REWORDED, Kind.REJECTED})
 class Clause:
     """The clause of one correction against the quotations of one finding.
 
-    `least` and `most` are the likeness of the finding's least and most alike quotation to the corrected clause;
-    `figures` are those of the corrected clause.
+    `least` and `most` say by how much the finding's least and most alike quotation passes for the corrected clause
+    (`likeness.margins`): below 0 it does not. `figures` are those of the corrected clause.
     """
 
     least: float
     most: float
     figures: frozenset[str]
-    threshold: float
 
 
 Clauses = Mapping[tuple[str, int], Clause]
@@ -101,7 +100,7 @@ def _touched(finding: Finding, clause: Clause | None) -> bool:
     """Whether the corrected clause is among what the finding quotes; two absences are the same one."""
     if not finding.evidence:
         return True
-    return clause is not None and clause.most >= clause.threshold
+    return clause is not None and clause.most >= 0
 
 
 def _covered(finding: Finding, clause: Clause | None) -> bool:
@@ -109,4 +108,4 @@ def _covered(finding: Finding, clause: Clause | None) -> bool:
     if not finding.evidence:
         return True
     stated = figures([evidence.quote for evidence in finding.evidence])
-    return clause is not None and clause.least >= clause.threshold and stated <= clause.figures
+    return clause is not None and clause.least >= 0 and stated <= clause.figures

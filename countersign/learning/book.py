@@ -20,7 +20,7 @@ from countersign.document.model import DocumentText
 from countersign.errors import DecisionRefused, NotFound
 from countersign.learning.apply import Clause
 from countersign.learning.lesson import Draft, Event, Lesson
-from countersign.learning.likeness import figures, threshold
+from countersign.learning.likeness import figures, margins
 from countersign.learning.policy import Standing, State, disputed, judged
 from countersign.learning.words import words_for_prompt
 from countersign.memory.embedding import DIMENSIONS, Embedder
@@ -148,10 +148,10 @@ class CorrectionBook:
 
     async def standings(self, tenant: str, playbook: str, *, policy: Learning, now: datetime) -> tuple[Standing, ...]:
         """Every correction under a tenant's playbook and what it is worth at `now`, newest first."""
-        lessons = await self.list(tenant, playbook=playbook, limit=MOST_JUDGED)
+        lessons = await self.lessons(tenant, playbook=playbook, limit=MOST_JUDGED)
         return await asyncio.to_thread(judged, lessons, policy, now)
 
-    async def list(
+    async def lessons(
         self,
         tenant: str | None = None,
         *,
@@ -192,24 +192,32 @@ class CorrectionBook:
         await self._complete(tenant, lessons)
         clauses: dict[tuple[str, int], Clause] = {}
         for finding in quoted:
-            own = {lesson.correction_id: lesson for lesson in lessons if lesson.clause == finding.clause}
-            if not own:
-                continue
-            vectors = await asyncio.to_thread(self._vectors, tenant, [evidence.quote for evidence in finding.evidence])
-            parts = [(part, vector) for part, vector in enumerate(vectors) if vector is not None]
-            rows = await self._db.fetch(
-                _NEAREST, list(own), self._embedder.name, [part for part, _ in parts], [vector for _, vector in parts]
-            )
-            for correction_id, lesson in own.items():
-                alike = [row["alike"] for row in rows if row["correction_id"] == correction_id]
-                if alike and len(parts) == len(vectors):
-                    clauses[finding.id, correction_id] = Clause(
-                        least=min(alike),
-                        most=max(alike),
-                        figures=figures(lesson.quotes),
-                        threshold=threshold(self._embedder.name),
-                    )
+            own = {one.correction_id: one for one in lessons if one.clause == finding.clause and one.quotes}
+            if own:
+                nearest = await self._nearest(tenant, finding, list(own))
+                clauses |= {
+                    (finding.id, number): await asyncio.to_thread(self._clause, finding, own[number], nearest[number])
+                    for number in nearest
+                }
         return clauses
+
+    async def _nearest(self, tenant: str, finding: Finding, correction_ids: Sequence[int]) -> dict[int, list[float]]:
+        """By correction, the cosine of each quotation of the finding to the nearest of the corrected clause."""
+        vectors = await asyncio.to_thread(self._vectors, tenant, [evidence.quote for evidence in finding.evidence])
+        parts = [(part, vector) for part, vector in enumerate(vectors) if vector is not None]
+        rows = await self._db.fetch(
+            _NEAREST, correction_ids, self._embedder.name, [part for part, _ in parts], [vector for _, vector in parts]
+        )
+        nearest: dict[int, list[float]] = {}
+        for row in rows:
+            # A quotation without words is like nothing.
+            nearest.setdefault(row["correction_id"], [0.0] * len(vectors))[row["part"]] = row["alike"]
+        return nearest
+
+    def _clause(self, finding: Finding, lesson: Lesson, nearest: Sequence[float]) -> Clause:
+        quotes = [evidence.quote for evidence in finding.evidence]
+        passed = margins(quotes, lesson.quotes, nearest, self._embedder.name)
+        return Clause(least=min(passed), most=max(passed), figures=figures(lesson.quotes))
 
     # --- taking back ---
 

@@ -14,6 +14,9 @@ ALIKE = {"minilm-l6-v2-int8": 0.8, HashingEmbedder.name: 0.7}
 ALIKE_ELSE = 0.8
 """For an embedder that was not measured."""
 
+_FOOTER = re.compile(
+    r"^[ \t]*(?:-[ \t]*\d{1,3}[ \t]*-|page \d{1,3}(?: of \d{1,3})?)[ \t]*$", re.IGNORECASE | re.MULTILINE
+)
 _LABEL = re.compile(
     r"\A\s*(?:\d+(?:\.\d+)+[.)]?|(?:\d+|[A-Z])[.)])\s|\([a-z]{1,4}\)|"
     r"\b(?:section|article|clause|paragraph|schedule|exhibit|annex|appendix)s?\s+\d+(?:\.\d+)*",
@@ -36,13 +39,28 @@ def threshold(embedder: str) -> float:
 def figures(quotes: Sequence[str]) -> frozenset[str]:
     """What turns a clause's meaning without changing its subject: numbers, in digits and words, and negations.
 
-    Numbers of sections are left out: the same clause stands elsewhere in another contract.
+    Numbers of sections and pages are left out: the same clause stands elsewhere in another contract.
     """
     found: set[str] = set()
-    for quote in (_LABEL.sub(" ", quote) for quote in quotes):
+    for quote in (_LABEL.sub(" ", _FOOTER.sub("", quote)) for quote in quotes):
         found.update(_FIGURE.findall(quote))
         found.update(word.casefold() for word in _NUMBER_WORD.findall(quote))
     return frozenset(found)
+
+
+def margins(quotes: Sequence[str], corrected: Sequence[str], nearest: Sequence[float], embedder: str) -> list[float]:
+    """By how much each quotation passes for the corrected clause: below 0 it does not.
+
+    `nearest` are the cosines that the vectors of `embedder` give to the quotations. Shared words count beside them:
+    sentence vectors move with the names of the parties, words do not, and neither takes unlike clauses for the same.
+    """
+    words = HashingEmbedder()
+    own, others = words.embed(list(quotes)), words.embed(list(corrected))
+    found = []
+    for vector, cosine in zip(own, nearest, strict=True):
+        shared = max(sum(a * b for a, b in zip(vector, other, strict=True)) for other in others)
+        found.append(max(cosine - threshold(embedder), shared - threshold(words.name)))
+    return found
 
 
 class Likeness:

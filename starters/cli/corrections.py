@@ -106,7 +106,7 @@ def _change(number: int, event: str, tenant: str | None, by: str, reason: str) -
 async def _standings(client: "ReviewClient", tenant: str | None, playbook: str | None) -> "list[Standing]":
     """Corrections as they stand now, each judged among those of its tenant and playbook."""
     services = await client.services()
-    lessons = await services.corrections.list(tenant, playbook=playbook)
+    lessons = await services.corrections.lessons(tenant, playbook=playbook)
     scopes = dict.fromkeys((lesson.tenant, lesson.playbook) for lesson in lessons)
     found = [standing for scope in scopes for standing in await _of_scope(client, *scope)]
     wanted = {lesson.correction_id for lesson in lessons}

@@ -28,21 +28,21 @@ BY = ("--by", "Olga", "--reason", "a slip")
 class Book:
     """What the command asks of a `CorrectionBook`, in memory."""
 
-    lessons: list[Lesson] = field(default_factory=list)
+    kept: list[Lesson] = field(default_factory=list)
 
-    async def list(self, tenant: str | None = None, **cell: Any) -> tuple[Lesson, ...]:
+    async def lessons(self, tenant: str | None = None, **cell: Any) -> tuple[Lesson, ...]:
         return tuple(
             one
-            for one in reversed(self.lessons)
+            for one in reversed(self.kept)
             if tenant in (None, one.tenant) and cell.get("playbook") in (None, one.playbook)
         )
 
     async def standings(self, tenant: str, playbook: str, *, policy: Learning, now: datetime) -> tuple[Standing, ...]:
-        lessons = await self.list(tenant, playbook=playbook)
+        lessons = await self.lessons(tenant, playbook=playbook)
         return judged([one.model_copy(update={"made_at": now}) for one in lessons], policy, now)
 
     async def get(self, number: int, tenant: str | None = None) -> Lesson:
-        for one in await self.list(tenant):
+        for one in await self.lessons(tenant):
             if one.correction_id == number:
                 return one
         raise NotFound(f"correction {number}: there is none")
@@ -51,7 +51,7 @@ class Book:
         one = await self.get(number, tenant)
         done = Happened(event=event, by_hash=f"hash of {by}", reason=reason, at=one.made_at)
         new = one.model_copy(update={"events": (*one.events, done)})
-        self.lessons[self.lessons.index(one)] = new
+        self.kept[self.kept.index(one)] = new
         return new
 
 
@@ -72,7 +72,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def world() -> World:
     book = Book([lesson(16, change="severity high -> low", note="we accept it"), lesson(17, "medium", "low")])
-    book.lessons.append(lesson(18, "low", "high", tenant="other", clause="law", change="severity low -> high"))
+    book.kept.append(lesson(18, "low", "high", tenant="other", clause="law", change="severity low -> high"))
     return World(corrections=book)
 
 
@@ -118,14 +118,14 @@ def test_it_is_withdrawn_restored_and_confirmed_by_name(run: Run, world: World) 
     assert confirmed.exit_code == 0
     assert "in force" in confirmed.output
     assert "a slip" in confirmed.output
-    assert [len(one.events) for one in world.corrections.lessons] == [1, 2, 0]
+    assert [len(one.events) for one in world.corrections.kept] == [1, 2, 0]
 
 
 @pytest.mark.parametrize("command", ["withdraw", "restore", "confirm"])
 @pytest.mark.parametrize("record", [(), ("--by", "x"), ("--by", " ", "--reason", "x"), ("--by", "x", "--reason", " ")])
 def test_nobody_does_it_without_name_and_reason(run: Run, world: World, command: str, record: tuple[str, ...]) -> None:
     assert run(command, "17", *record).exit_code == 2
-    assert not any(one.events for one in world.corrections.lessons)
+    assert not any(one.events for one in world.corrections.kept)
 
 
 def test_a_reviewer_sees_which_correction_made_a_finding_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from countersign.learning.lesson import Event, Kind, Lesson
 from countersign.learning.policy import State, disputed, judged
-from countersign.playbook.model import Learning, Quorum
+from countersign.playbook.model import Learning
 from countersign.words import Position, Severity
 
 
@@ -58,9 +58,10 @@ def test_a_critical_finding_wants_two_reviews_and_is_never_taken_away() -> None:
 
 
 def test_the_playbook_sets_the_quorum() -> None:
-    careful = Learning(people=Quorum(low=3))
+    careful = Learning.model_validate({"people": {"low": 3}})
     assert states(lesson(before="low", after="info", signed_by=("eve",)), policy=careful) == [State.WAITING]
     assert states(lesson(before="low", after="info", signed_by=("eve", "kim")), policy=careful) == [State.IN_FORCE]
+    assert states(lesson(), policy=careful) == [State.WAITING], "what it does not name stays as strict as it was"
 
 
 def test_suspicious_words_cost_a_person_more() -> None:

@@ -51,7 +51,7 @@ async def analysed(world: World, number: str, tenant: str = "learns", **request:
 
 
 async def newest(world: World, tenant: str = "learns") -> Lesson:
-    lessons = await world.services.corrections.list(tenant)
+    lessons = await world.services.corrections.lessons(tenant)
     return next(lesson for lesson in lessons if lesson.clause == CLAUSE)
 
 

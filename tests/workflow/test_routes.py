@@ -68,7 +68,7 @@ async def test_amended_and_learned(world: World) -> None:
     status = await finished(world, handle, "amended")
     assert status.outcome is Outcome.AMENDED
     assert next(f for f in status.analysis.key_findings if f.id == finding.id).severity is Severity.HIGH  # type: ignore[union-attr]
-    (kept,) = await world.services.corrections.list("acme", playbook="lenient")
+    (kept,) = await world.services.corrections.lessons("acme", playbook="lenient")
     assert (kept.change, kept.by_hash) == (
         f"severity {finding.severity} -> high",
         world.services.pseudonyms.of("user", "bob"),

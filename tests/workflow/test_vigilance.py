@@ -48,7 +48,7 @@ async def assert_nothing_lasts(world: World, handle: Handle, real: ReviewStatus,
     projected = await world.services.reviews.status(row.review_id, tenant=TENANT)
     status = await handle.query(ReviewWorkflow.status)
     rows = await world.services.trail.rows(handle.id)
-    lessons = await world.services.corrections.list(TENANT)
+    lessons = await world.services.corrections.lessons(TENANT)
     lasting = [
         status.model_dump_json(),
         projected.model_dump_json(),
@@ -102,7 +102,7 @@ async def test_an_amendment_means_the_finding_it_was_shown_on(world: World) -> N
     assert real.analysis is not None
     changed = [one for one in status.analysis.key_findings if one not in real.analysis.key_findings]
     assert [(one.clause, one.severity) for one in changed] == [("governing_law", Severity.CRITICAL)]
-    (lesson,) = await world.services.corrections.list(TENANT, playbook="watched")
+    (lesson,) = await world.services.corrections.lessons(TENANT, playbook="watched")
     assert (lesson.clause, lesson.finding_id) == ("governing_law", changed[0].id)
     await assert_nothing_lasts(world, handle, real, probe)
 
