@@ -29,7 +29,7 @@ def drawn(pseudonym: str, share: float) -> bool:
     `pseudonym` ends in hexadecimal digits of a keyed hash of the review's id, so nobody without the key can tell.
     """
     digits = pseudonym.rpartition(":")[2]
-    return int(digits, 16) < share * 16 ** len(digits)
+    return int(digits, 16) / 16.0 ** len(digits) < share
 
 
 def seeds(playbook: Playbook, rank: Callable[[str], str]) -> tuple[ProbeSeed, ...]:
