@@ -210,8 +210,8 @@ class ReviewClient:
     async def status(self, tenant: str, review_id: str, *, as_reviewer: bool = True) -> Standing:
         """Where a review stands: asked of its workflow, else read from the projection. Raises NotFound.
 
-        Only `as_reviewer` is shown what reviewers are, a vigilance probe included (`countersign.vigilance`). Before its
-        turn there is no workflow to ask, and after its end what Postgres has is the truth.
+        Before its turn there is no workflow to ask, and after its end what Postgres has is the truth.
+        Only `as_reviewer` is shown what reviewers are, a vigilance probe included (`countersign.vigilance`).
         """
         from temporalio.client import WorkflowQueryFailedError
         from temporalio.service import RPCError, RPCStatusCode

@@ -334,39 +334,35 @@ class ReviewWorkflow:
 
     def _take(self, decision: Decision) -> Receipt:
         """Take a decision that counts, or answer a repeated one as the first time."""
-        known = self._record.status.receipts
+        receipts = self._record.status.receipts
         if self._desk.already_counted(decision):
-            return known[decision.decision_id or ""]
-        content, notice = content_of(decision), ""
+            return self._watch.told(decision.decision_id, receipts[decision.decision_id or ""])
         probed = self._watch.take(self._desk, decision, workflow.now())
         if probed is not None:
             caught = {} if probed.caught is None else {"caught": probed.caught}
             self._record.note("probed", actor=decision.reviewer, verdict=decision.verdict, **caught)
-            notice = probed.notice
-        if probed is not None and probed.decision is None:
-            self._show_desk()
-            receipt = self._receipted(decision, content, notice)
-            self._record.write()
-            return receipt
-        if probed is not None and probed.decision is not None:
-            # It is the reviewer's own decision still, and a repeat of it is recognised by what they gave.
-            decision = probed.decision.model_copy(update={"content": content})
+            if probed.decision is None:
+                self._show_desk()
+                receipt = self._keep(decision)
+                self._record.write()
+                return receipt.model_copy(update={"notice": probed.notice})
+            decision = probed.decision
         self._desk.decide(decision, workflow.now())
         if decision.verdict is Verdict.AMEND and self._desk.analysis is not None:
             self._effects.corrected(self._desk.analysis.key_findings)
         event = "asked" if decision.verdict is Verdict.ASK else "decided"
         facts = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
         self._show_desk()
-        receipt = self._receipted(decision, content, notice)
+        receipt = self._keep(decision)
         self._record.done(event, actor=decision.reviewer, **facts)
-        return receipt
+        return receipt if probed is None else receipt.model_copy(update={"notice": probed.notice})
 
-    def _receipted(self, decision: Decision, content: str, notice: str) -> Receipt:
-        """The reply to a decision, kept for when it is repeated."""
-        receipt = self._receipt().model_copy(update={"verdict": decision.verdict, "content": content, "notice": notice})
+    def _keep(self, decision: Decision) -> Receipt:
+        """The receipt of a decision just taken, kept for when it comes again."""
+        receipt = self._receipt().model_copy(update={"verdict": decision.verdict, "content": content_of(decision)})
         if decision.decision_id is not None:
-            known = self._record.status.receipts
-            self._record.progress.update(receipts={**known, decision.decision_id: receipt})
+            receipts = self._record.status.receipts
+            self._record.progress.update(receipts={**receipts, decision.decision_id: receipt})
         return receipt
 
     def _take_answer(self, answer: Answer) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from countersign.playbook.model import Playbook
+from countersign.review.desk import content_of
 from countersign.review.payloads import AnalysisResult, Decision, Edit, Finding, Probe, ProbeSeed
 from countersign.review.verify import numbered
 from countersign.words import Position, Severity, Verdict
@@ -28,7 +29,7 @@ def drawn(pseudonym: str, share: float) -> bool:
     `pseudonym` ends in hexadecimal digits of a keyed hash of the review's id, so nobody without the key can tell.
     """
     digits = pseudonym.rpartition(":")[2]
-    return int(digits, 16) < share * float(16 ** len(digits))
+    return int(digits, 16) / 16.0 ** len(digits) < share
 
 
 def seeds(playbook: Playbook, rank: Callable[[str], str]) -> tuple[ProbeSeed, ...]:
@@ -77,6 +78,7 @@ class Planted:
                 # It was bound to what was shown, and has been checked against that.
                 "digest": None,
                 "claim": None,
+                "content": content_of(decision),
             }
         )
         return Taken(counted, bool(on_probe))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from countersign.review.desk import Desk
-from countersign.review.payloads import AnalysisResult, Decision, Probe, ReviewStatus
+from countersign.review.payloads import AnalysisResult, Decision, Probe, Receipt, ReviewStatus
 from countersign.vigilance.probe import Planted, planted
 
 
@@ -25,6 +25,8 @@ class Watch:
 
     def __init__(self) -> None:
         self._planted: Planted | None = None
+        self._notices: dict[str, str] = {}
+        """By decision id what its reviewer was told, for when the decision comes again."""
 
     def open(self, analysis: AnalysisResult, probe: Probe | None) -> AnalysisResult:
         """What to put on the desk."""
@@ -37,7 +39,17 @@ class Watch:
 
     def shown(self, status: ReviewStatus) -> ReviewStatus:
         """The status as its reviewers see it, which is what their decision is bound to."""
-        return status if self._planted is None else status.model_copy(update={"analysis": self._planted.shown})
+        if self._planted is not None:
+            return status.model_copy(update={"analysis": self._planted.shown})
+        if not self._notices:
+            return status
+        receipts = {key: self.told(key, receipt) for key, receipt in status.receipts.items()}
+        return status.model_copy(update={"receipts": receipts})
+
+    def told(self, decision_id: str | None, receipt: Receipt) -> Receipt:
+        """A kept receipt with what its reviewer was told; nobody else is, so it is not kept with it."""
+        notice = self._notices.get(decision_id or "")
+        return receipt.model_copy(update={"notice": notice}) if notice else receipt
 
     def take(self, desk: Desk, decision: Decision, at: datetime) -> Noticed | None:
         """Take the probe out, by a decision that would count; None when there is none. Raises as `Desk.check` does."""
@@ -48,9 +60,10 @@ class Watch:
         taken = found.without(decision)
         self._planted = None
         desk.unveil(found.clean, decision if taken.decision is None else None)
-        return Noticed(
-            taken.decision, taken.caught, _notice(found.probe_id, taken.caught, counts=taken.decision is not None)
-        )
+        notice = _notice(found.probe_id, taken.caught, counts=taken.decision is not None)
+        if decision.decision_id is not None:
+            self._notices[decision.decision_id] = notice
+        return Noticed(taken.decision, taken.caught, notice)
 
     def close(self, desk: Desk) -> None:
         """Take the probe out because nobody decided."""

@@ -138,8 +138,8 @@ async def _demo(settings: "Settings", *, as_json: bool, started: float) -> list[
 
         services = await client.services()
         # The people of this story read nothing, so there is nothing to test their attention with.
-        requester = services.pseudonyms.of("user", REQUESTER)
-        await services.limits.change(TENANT, requester, {"probe_share": 0}, by_hash=requester, reason="the demo")
+        by_hash = services.pseudonyms.of("user", REQUESTER)
+        await services.limits.change(TENANT, None, {"probe_share": 0}, by_hash=by_hash, reason="the demo")
         ids = []
         for case in CASES:
             data = (ROOT / "examples" / case.file).read_bytes()

@@ -37,6 +37,7 @@ ROUTES = {
     "rate_limited",
     "overloaded",
     "waited",
+    "probed",
     "effects_done",
     "effects_declined",
     "effects_rejected",

@@ -74,8 +74,17 @@ async def test_signals_are_not_for_who_may_be_trying_them_out(world: World) -> N
     assert veiled.json()["failure"]["remedy"] == shown.json()["failure"]["remedy"]
 
 
+async def test_only_who_may_sign_is_shown_what_reviewers_are(world: World) -> None:
+    for who in ("bob", "boss", "ana", "aud"):
+        await get(world, "/v1/reviews/r-1", who)
+    assert world.as_reviewer == [True, True, False, False]
+    world.rows["r-1"] = row(user_hash=BOB.user_hash)
+    await get(world, "/v1/reviews/r-1", "bob")
+    assert world.as_reviewer[-1] is False, "nobody is a reviewer of their own request"
+
+
 async def test_only_a_review_under_way_is_asked_of_its_workflow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nobody(*_: object) -> None:
+    async def nobody(*_: object, **__: object) -> None:
         raise AssertionError("the workflow was asked")
 
     monkeypatch.setattr(world, "status", nobody)
@@ -92,7 +101,7 @@ async def test_only_a_review_under_way_is_asked_of_its_workflow(world: World, mo
 async def test_without_an_answer_of_the_workflow_the_stored_status_is_shown(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> None:
+    async def away(*_: object, **__: object) -> None:
         raise ServiceUnavailable("Temporal at t.internal:7233 does not answer")
 
     monkeypatch.setattr(world, "status", away)
