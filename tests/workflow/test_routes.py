@@ -208,7 +208,7 @@ async def test_failed_document(world: World) -> None:
     [
         ({"text": nda(), "tenant": "Not A Tenant!"}, "InvalidRequest", "tenant"),
         ({"text": nda(), "user": ""}, "InvalidRequest", "user"),
-        ({"text": nda(), "playbook": "unheard_of"}, "PlaybookError", "unheard_of"),
+        ({"text": nda(), "playbook": "unheard_of"}, "PlaybookError", "playbook"),
         ({}, "InvalidRequest", "document"),
     ],
 )

@@ -383,7 +383,7 @@ async def test_the_commands_on_a_new_database(postgres: "PostgresServer") -> Non
         book = KeyBook(db, VAULT, PSEUDONYMS)
 
         async def services() -> SimpleNamespace:
-            return SimpleNamespace(db=db, keys=book)
+            return SimpleNamespace(bring_up_to_date=db.migrate, keys=book)
 
         yield SimpleNamespace(services=services)
         await db.close()
