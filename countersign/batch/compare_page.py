@@ -1,7 +1,7 @@
 """A comparison of two arms in sentences, and as one page."""
 
 from countersign.batch.compare import Comparison, Flip, Said
-from countersign.batch.pages import Html, cards, heading, page, paragraph, quotation, table
+from countersign.batch.pages import Html, Id, cards, heading, many, page, paragraph, quotation, table
 from countersign.evidence.intervals import Estimate
 
 MAX_FLIPS = 300
@@ -23,16 +23,16 @@ def sentences(found: Comparison) -> list[str]:
         f"{found.pairs:,} of {found.chosen:,} stored reviews were analysed by both arms. {_left_out(found)}".strip(),
         f"The gate sends {same:,} of {found.pairs:,} the same way "
         f"({same / found.pairs:.1%}, 95 % interval {low:.1%} to {high:.1%}).",
-        f"On {found.clauses:,} clauses that nobody corrected, the arms come to the same severity in "
+        f"On {many(found.clauses, 'clause')} that nobody corrected, the arms come to the same severity in "
         f"{percent(found.clauses_same)}.",
     ]
     if (people := found.people) is not None:
         test = "" if people.p is None else f", exact McNemar p = {people.p:.3f}"
         said += [
-            f"Against what people signed ({people.reviews:,} reviews, {people.clauses:,} clauses) the stored arm is "
-            f"right in {percent(people.stored)}, the other in {percent(people.again)}; the difference is "
-            f"{points(people.difference)}. Only the stored arm is right throughout in {people.stored_only:,} reviews, "
-            f"only the other in {people.again_only:,}{test}.",
+            f"Against what people signed ({many(people.reviews, 'review')}, {many(people.clauses, 'clause')}) the stored "
+            f"arm is right in {percent(people.stored)}, the other in {percent(people.again)}; the difference is "
+            f"{points(people.difference)}. Only the stored arm is right throughout in "
+            f"{many(people.stored_only, 'review')}, only the other in {people.again_only:,}{test}.",
             "Who signed had seen what the stored arm says, and not the other: this leans towards the stored arm.",
         ]
     else:
@@ -65,8 +65,8 @@ def comparison_page(found: Comparison, arm: str, batch_id: str) -> str:
                 (f"{found.clauses_same.value:.1%}" if found.clauses_same.value is not None else "–", "clauses alike"),
                 (f"{len(found.flips):,}", "clauses seen differently"),
                 (f"{len(found.route_flips):,}", "reviews sent elsewhere"),
-                (_amount(found.cost_difference, 1e6, "$", "", plain=True), "a review, against stored"),
-                (_amount(found.time_difference, 1000, "", " s", plain=True), "a review, against stored"),
+                (_amount(found.cost_difference, 1e6, "$", "", plain=True), "in cost, a review"),
+                (_amount(found.time_difference, 1000, "", " s", plain=True), "in time, a review"),
             ]
         ),
         heading("What it says"),
@@ -77,7 +77,7 @@ def comparison_page(found: Comparison, arm: str, batch_id: str) -> str:
             heading("Reviews that the gate would send elsewhere"),
             table(
                 ("review", "as stored", "with the other arm"),
-                ((one.review_id, one.before, one.after) for one in found.route_flips[:MAX_FLIPS]),
+                ((Id(one.review_id), one.before, one.after) for one in found.route_flips[:MAX_FLIPS]),
             ),
         ]
     if found.flips:
@@ -132,7 +132,13 @@ def _left_out(found: Comparison) -> str:
 
 
 def _line(flip: Flip) -> tuple[str, str, Html, Html, str]:
-    return flip.review_id, flip.clause, _said(flip.before), _said(flip.after), flip.person or "not decided"
+    return (
+        Id(flip.review_id),
+        flip.clause.replace("_", " "),
+        _said(flip.before),
+        _said(flip.after),
+        flip.person or "not decided",
+    )
 
 
 def _said(said: Said) -> Html:

@@ -10,7 +10,7 @@ body { margin: 0; font: 16px/1.5 system-ui, sans-serif; color: var(--ink); backg
 main { max-width: 66rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.7rem; margin: 0 0 .25rem; } h2 { font-size: 1.15rem; margin: 2.25rem 0 .75rem; }
 p { max-width: 46rem; } .soft { color: var(--soft); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .75rem; margin: 1.5rem 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.4rem, 1fr)); gap: .75rem; margin: 1.5rem 0; }
 .card { background: #fff; border: 1px solid var(--line); border-radius: .5rem; padding: .85rem 1rem; }
 .card b { display: block; font-size: 1.5rem; line-height: 1.2; } .card span { color: var(--soft); font-size: .9rem; }
 .scroll { overflow-x: auto; background: #fff; border: 1px solid var(--line); border-radius: .5rem; }
@@ -18,6 +18,8 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: .45rem .75rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; white-space: nowrap; } tr:last-child td { border-bottom: 0; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.id { white-space: nowrap; } td.said { min-width: 17rem; }
+td.line { width: 60%; vertical-align: middle; }
 .bar { background: var(--bar); height: .7rem; border-radius: .2rem; min-width: 2px; }
 blockquote { margin: .2rem 0; padding-left: .6rem; border-left: 3px solid var(--line); color: var(--soft);
   overflow-wrap: anywhere; }
@@ -61,7 +63,7 @@ def bars(counts: Mapping[str, int], *, what: str) -> str:
     most = max(counts.values(), default=0) or 1
     lines = "".join(
         f'<tr><td>{escape(name)}</td><td class="n">{count:,}</td>'
-        f'<td style="width:60%"><div class="bar" style="width:{100 * count / most:.1f}%"></div></td></tr>'
+        f'<td class="line"><div class="bar" style="width:{100 * count / most:.1f}%"></div></td></tr>'
         for name, count in counts.items()
     )
     head = f'<tr><th scope="col">{escape(what)}</th><th scope="col" class="n">number</th><td></td></tr>'
@@ -76,6 +78,10 @@ def table(columns: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
         for place in range(len(columns))
     ]
     kinds = [' class="n"' if is_number else "" for is_number in numeric]
+    for place in range(len(columns) if found else 0):
+        first = found[0][place]
+        kinds[place] = ' class="id"' if isinstance(first, Id) else kinds[place]
+        kinds[place] = ' class="said"' if isinstance(first, Html) else kinds[place]
     head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(columns, kinds, strict=True))
     body = "".join(
         "<tr>" + "".join(f"<td{kind}>{_cell(value)}</td>" for value, kind in zip(line, kinds, strict=True)) + "</tr>"
@@ -84,10 +90,21 @@ def table(columns: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+class Id(str):
+    """A name that does not break."""
+
+    __slots__ = ()
+
+
 class Html(str):
     """Text that is HTML already, made of escaped parts."""
 
     __slots__ = ()
+
+
+def many(count: int, what: str) -> str:
+    """A count with its noun: "1 review", "12 reviews"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def quotation(said: str, quote: str) -> Html:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from countersign.batch.pages import bars, cards, heading, page, paragraph, table
+from countersign.batch.pages import Id, bars, cards, heading, many, page, paragraph, table
 from countersign.batch.report import BatchReport, Range, rows
 from countersign.store.batches import ItemResult
 
@@ -40,8 +40,10 @@ def report_page(found: BatchReport, results: Sequence[ItemResult], playbook: str
             ),
         ]
     listed = rows(results[:MAX_ROWS])
-    columns = ("position", "file", "now", "contract_type", "findings", "worst_severity", "confidence", "review")
-    parts += [heading("Every contract"), table(columns, ([row[name] for name in columns] for row in listed))]
+    shown = ("position", "file", "now", "contract_type", "findings", "worst_severity", "confidence")
+    titles = ("no.", "file", "now", "kind", "findings", "gravest", "confidence", "review")
+    lines = ([*(row[name] for name in shown), Id(row["review"])] for row in listed)
+    parts += [heading("Every contract"), table(titles, lines)]
     if len(results) > MAX_ROWS:
         parts.append(paragraph(f"The first {MAX_ROWS:,} of {len(results):,}; CSV and JSON have all."))
     lead = f"Batch {found.batch_id}, playbook {playbook}: {found.reviewed:,} of {found.items:,} contracts reviewed."
@@ -63,7 +65,7 @@ def worth_lines(found: BatchReport) -> list[str]:
     ]
     lines.append(
         f"By hand one contract costs {' and '.join(part for part in stated if part)}, as stated by who submitted it. "
-        f"{found.reviewed:,} contracts were reviewed: {found.released:,} that no person touches, "
+        f"Reviewed: {many(found.reviewed, 'contract')}, {found.released:,} that no person touches, "
         f"{found.with_people:,} that people sign."
     )
     if worth.saved_minutes is not None and worth.by_hand_minutes is not None:
