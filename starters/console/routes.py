@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from starters.console import acting, listing, live, records, reviewing, signing
+from starters.console import acting, listing, live, records, reviewing, signing, submitting
 from starters.console.assets import PREFIX, asset
 from starters.console.page import SIGN_IN, anyone, signed_in
 from starters.console.visit import HOME, Visit
@@ -28,6 +28,8 @@ def routes() -> list[Route]:
         Route(f"{HOME}/sign-out", signing.sign_out, methods=["POST"]),
         Route(f"{HOME}/queue", listing.queue, methods=["GET"]),
         Route(f"{HOME}/queue/events", live.queue_events, methods=["GET"]),
+        Route(f"{HOME}/submit", submitting.submit_page, methods=["GET"]),
+        Route(f"{HOME}/submit", submitting.submit, methods=["POST"]),
         Route(f"{HOME}/reviews", listing.reviews, methods=["GET"]),
         Route(one, reviewing.review, methods=["GET"]),
         Route(f"{one}/events", live.review_events, methods=["GET"]),

@@ -17,7 +17,6 @@ PEOPLE = {
     "sam": ("Sam Lindqvist", Role.REVIEWER),
     "olu": ("Olu Okafor", Role.OPERATOR),
     "aud": ("Eun-ji Park", Role.AUDITOR),
-    "rob": ("Rob Revoked", Role.REVIEWER),
 }
 
 

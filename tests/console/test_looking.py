@@ -2,8 +2,7 @@
 
 import pytest
 from helpers.browser import Console, barriers
-from helpers.contracts import nda
-from helpers.stack import Dev, until
+from helpers.contracts import DUTIES, nda
 from playwright.sync_api import expect
 
 HOSTILE = (
@@ -16,6 +15,9 @@ PAGES = (
     ("rita", "waiting"),
     ("rita", "blocked"),
     ("ana", "asked"),
+    ("ana", "/console/submit"),
+    ("rita", "/console/circuits"),
+    ("rita", "effects"),
     ("rita", "/console/autonomy"),
     ("rita", "/console/memory?q=law"),
     ("aud", "/console/trail"),
@@ -28,7 +30,11 @@ PAGES = (
 
 @pytest.fixture(scope="module")
 def reviews(console: Console) -> dict[str, str]:
-    found = {"waiting": console.submit("ana", nda("in perpetuity"), "strict"), "asked": console.submit("ana", nda())}
+    found = {
+        "waiting": console.submit("ana", nda("in perpetuity"), "strict"),
+        "asked": console.submit("ana", nda()),
+        "effects": console.submit("ana", DUTIES, "dutiful"),
+    }
     question = {"verdict": "ask", "question": f"Who signs? {HOSTILE}"}
     assert console.api("sam", "POST", f"/v1/reviews/{found['asked']}/decision", json=question).status_code == 200
     hostile = nda().replace(
@@ -106,18 +112,6 @@ def test_signing_out_ends_every_copy_of_the_session(console: Console) -> None:
         page.context.add_cookies(copied)
         page.goto("/console/queue")
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-
-
-def test_a_revoked_key_ends_its_session(console: Console, dev: Dev) -> None:
-    with console.visit("rob", "/console/queue") as page:
-        revoked = dev.cli("keys", "revoke", console.keys["rob"].split("_")[1])
-        assert revoked.code == 0, revoked.err
-
-        def signed_out() -> bool:
-            page.goto("/console/reviews")
-            return page.get_by_role("heading", name="Sign in").count() == 1
-
-        until("the session has ended", signed_out)
 
 
 def test_a_link_from_elsewhere_finds_who_is_signed_in(console: Console) -> None:

@@ -2,14 +2,24 @@
 
 from datetime import UTC, datetime
 
-from helpers.browser import Console
-from helpers.contracts import nda
+from helpers.browser import PATIENCE_MS, Console
+from helpers.contracts import DUTIES, nda
 from helpers.stack import until
 from playwright.sync_api import expect
 
 
-def test_one_item_is_claimed_amended_and_signed_without_a_mouse(console: Console) -> None:
-    review_id = console.submit("ana", nda("five (5) years"))
+def test_one_item_is_asked_for_claimed_amended_and_signed_without_a_mouse(console: Console) -> None:
+    with console.visit("ana") as ana:
+        ana.get_by_role("link", name="Ask for a review").press("Enter")
+        ana.get_by_label("Playbook").select_option("lenient")
+        ana.get_by_label("What you want to know").fill("May we sign?")
+        contract = {"name": "nda.md", "mimeType": "text/markdown", "buffer": nda("five (5) years").encode()}
+        ana.get_by_label("Contract").set_input_files([contract])
+        ana.get_by_role("button", name="Send").press("Enter")
+        ana.wait_for_url("**/console/reviews/*")
+        # By news alone.
+        expect(ana.get_by_text("Waits for a signature")).to_be_visible(timeout=PATIENCE_MS)
+        review_id = ana.url.rpartition("/")[2]
     with console.visit("rita") as page:
         keys = page.keyboard
         expect(page.get_by_role("heading", name="Queue", exact=True)).to_be_visible()
@@ -155,3 +165,22 @@ def test_a_question_goes_to_the_requester_and_comes_back(console: Console) -> No
         rita.keyboard.press("Enter")
         expect(rita.get_by_role("heading", name="Rejected")).to_be_visible()
     assert console.outcome(review_id) == "rejected"
+
+
+def test_an_effect_is_approved_another_declined_and_both_are_bound_to_what_was_shown(console: Console) -> None:
+    review_id = console.submit("ana", DUTIES, playbook="dutiful")
+    with console.visit("rita", f"/console/reviews/{review_id}") as page:
+        page.get_by_label("Note for the record").fill("kept beside it")
+        page.get_by_role("button", name="Approve E1").press("Enter")
+        expect(page.locator("#E1")).to_contain_text("Approved; happens when the review is signed")
+        expect(page.locator("#E1")).to_contain_text("Rita Keller")
+        expect(page.get_by_label("Note for the record")).to_have_value("kept beside it")
+        page.get_by_role("button", name="Decline E2").press("Enter")
+        expect(page.locator("#E2")).to_contain_text("Will not happen")
+        page.locator("#E1 .quotes a").click()
+        expect(page.locator(".document a.mark:focus")).to_be_visible()
+        page.keyboard.press("a")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Approved")).to_be_visible()
+        page.goto(f"/console/reviews/{review_id}")
+        expect(page.locator("#E1")).to_contain_text("Done")

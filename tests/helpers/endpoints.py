@@ -52,6 +52,8 @@ CONSOLE = (
     Endpoint("GET", "/console/sign-in",        (200, 303, 303, 303, 303, 303, 303, 303)),
     Endpoint("POST", "/console/sign-in",       (401, 401, 401, 401, 401, 401, 401, 401), {}),
     Endpoint("POST", "/console/sign-out",      (401, 303, 303, 303, 303, 303, 303, 303), {}),
+    Endpoint("GET", "/console/submit",         (303, 200, 200, 403, 403, 403, 200, 200)),
+    Endpoint("POST", "/console/submit",        (401, 303, 303, 403, 403, 403, 303, 303), {"playbook": "nda"}),
     Endpoint("GET", "/console/queue",          (303, 403, 403, 200, 200, 200, 200, 200)),
     Endpoint("GET", "/console/reviews",        (303, 200, 200, 200, 200, 200, 200, 200)),
     Endpoint("GET", PAGE,                      (303, 200, 404, 200, 200, 403, 200, 404)),

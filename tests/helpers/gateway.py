@@ -84,6 +84,8 @@ class FakeIntake:
     """The door's answers in the order of `entries` (then the last one again), and what was taken in."""
 
     refusal: CountersignError | None = None
+    refusal_at_last: CountersignError | None = None
+    """Of the document, once it has been read."""
     turns: Turn | None = None
     entry: Entry = field(
         default_factory=lambda: Entry(Place.ROOM, ahead=3, estimate_s=1.5, limit=100, remaining=57, reset_s=359.2)
@@ -101,6 +103,8 @@ class FakeIntake:
         place = SimpleNamespace(accepted=False)
 
         async def accept(request: ReviewRequest, upload: FakeUpload, name: str) -> Accepted:
+            if self.refusal_at_last is not None:
+                raise self.refusal_at_last
             before = self.taken.get(review_id)
             if before is not None and before[1].data != upload.data:
                 raise InvalidRequest(f"review_id: {review_id} is already the review of another document")

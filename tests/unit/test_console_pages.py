@@ -9,7 +9,7 @@ import pytest
 from helpers.gateway import ANA, AT, BOB, MARK, World
 
 from countersign.document.model import DocumentText, Page
-from countersign.errors import DecisionRefused, ServiceUnavailable
+from countersign.errors import CountersignError, DecisionRefused, DocumentError, RateLimited, ServiceUnavailable
 from countersign.review.payloads import AnalysisResult, Decision, DecisionRecord, Evidence, Finding
 from countersign.words import Outcome, Severity, Verdict
 from starters.console.assets import FILES, VERSION, address_of
@@ -244,6 +244,55 @@ async def test_a_form_is_bounded_and_of_one_kind(world: World) -> None:
         )
     assert [one.status_code for one in (large, many, json, broken)] == [413, 400, 415, 400]
     assert not world.given
+
+
+# --- asking ---
+
+
+async def send(client: httpx.AsyncClient, once: str = "a" * 32, **fields: str) -> httpx.Response:
+    return await client.post(
+        f"/console/submit?once={once}", data=fields, files={"file": ("nda.md", f"# {MARK}".encode())}
+    )
+
+
+async def test_a_contract_is_taken_in_once_however_often_its_form_is_sent(world: World) -> None:
+    async with world.console("ana") as client:
+        token = world.form_token(client)
+        first = await send(client, csrf=token, playbook="nda", ask="May we sign?")
+        again = await send(client, csrf=token, playbook="nda", ask="May we sign?")
+        other = await send(client, "b" * 32, csrf=token)
+    assert first.status_code == 303
+    assert first.headers["location"] == again.headers["location"] != other.headers["location"]
+    request, upload, name = next(iter(world.intake.taken.values()))
+    assert (request.tenant, request.user, request.playbook, request.ask) == ("acme", ANA.user, "nda", "May we sign?")
+    assert (upload.data, name) == (f"# {MARK}".encode(), "document.md")
+    assert len(world.intake.taken) == 2
+
+
+async def test_nothing_is_taken_in_from_elsewhere_or_without_the_sessions_token(world: World) -> None:
+    async with world.console("ana") as client:
+        for fields in ({}, {"csrf": "0" * 64}):
+            assert (await send(client, **fields)).status_code == 403
+        client.headers["sec-fetch-site"] = "cross-site"
+        assert (await send(client, csrf=world.form_token(client))).status_code == 403
+        del client.headers["sec-fetch-site"]
+        client.headers["origin"] = "http://gateway"
+        assert (await client.post("/console/submit", json={"text": MARK})).status_code == 415
+    assert not world.intake.taken
+    assert world.intake.entered == world.intake.left == 2  # what came from elsewhere was not even read
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [DocumentError("it is encrypted", remedy="Send it open"), RateLimited("too much for now", retry_after_s=9)],
+)
+async def test_a_refused_document_leaves_what_was_typed(world: World, refusal: CountersignError) -> None:
+    world.intake.refusal_at_last = refusal
+    async with world.console("ana") as client:
+        answer = await send(client, csrf=world.form_token(client), ask="typed before")
+    assert answer.status_code in (422, 429)
+    assert refusal.message[1:] in answer.text
+    assert "typed before" in answer.text
 
 
 # --- deciding ---

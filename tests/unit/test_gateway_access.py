@@ -66,6 +66,7 @@ async def test_who_may_see_what_in_the_console(endpoint: Endpoint) -> None:
                 endpoint.method,
                 endpoint.path.replace("{rest:path}", "nowhere").format(review_id="r-1"),
                 data=None if endpoint.body is None else {"csrf": token, **endpoint.body},
+                files={"file": ("a.md", b"1. Term")} if endpoint.path.endswith("/submit") else None,
             )
         assert answer.status_code == endpoint.expected(who), (who, answer.text)
         if answer.status_code >= 400:

@@ -14,13 +14,15 @@ function open(element) {
 }
 
 function show(id) {
-  const element = id && document.getElementById(decodeURIComponent(id));
+  let element = id && document.getElementById(decodeURIComponent(id));
+  // Where several quotations begin at once, one of them is the link and the others stand before it.
+  while (element?.matches("span:empty")) element = element.nextElementSibling;
   if (!element) return false;
   open(element);
   document.querySelectorAll(".current").forEach((other) => other.classList.remove("current"));
   element.classList.add("current");
   element.focus({ preventScroll: true });
-  element.scrollIntoView({ block: element.matches("[data-mark], mark, span") ? "center" : "nearest" });
+  element.scrollIntoView({ block: element.matches("[data-mark]") ? "center" : "nearest" });
   return true;
 }
 

@@ -60,7 +60,7 @@ def _effect(
     holds = standing.state is EffectState.APPROVED and standing.expires_at is not None
     return EffectView(
         id=standing.item,
-        summary=visible(standing.summary or human(standing.tool)),
+        summary=_summary(standing),
         arguments=tuple(
             (human(name).capitalize(), visible(str(value)))
             for name, value in args.items()
@@ -84,6 +84,11 @@ def _effect(
         may_approve=decides and standing.state is EffectState.PENDING,
         may_decline=decides and standing.state in OPEN,
     )
+
+
+def _summary(standing: EffectStanding) -> str:
+    name = human(standing.tool).capitalize()
+    return visible(name + standing.summary.removeprefix(standing.tool)) if standing.summary else name
 
 
 def spans_of(status: ReviewStatus) -> tuple[Span, ...]:
