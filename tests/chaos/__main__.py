@@ -3,7 +3,7 @@
     python tests/chaos [--schedules N] [--seed S] [--minutes M] [--lanes L] [--storms T] [--only NAME ...] [--list]
 
 Without --schedules every schedule is played once: a kill at each event of the history, each activity's completion
-unheard and each of them a zombie's, each provider request unseen and each a ghost's, and the storms. With fewer, the
+unheard and each of them a zombie's, each provider request unseen and each a ghost's, after the storms. With fewer, the
 seed picks; with more, they go round again. --only repeats schedules by name, as the table of a failure shows them.
 
 Exit codes: 0 nothing lost, nothing doubled, every outcome the same; 1 otherwise; 2 wrong arguments.

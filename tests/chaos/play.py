@@ -6,9 +6,9 @@ import logging
 import signal
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
-from provider_lab.record import Seen
 from provider_lab.script import Rule
 from temporalio.api.enums.v1 import EventType
 from temporalio.service import RPCError, RPCStatusCode
@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from chaos.laws import Facts, Problem, judge, never_arrived
 from chaos.review import GIVE_UP_S, Review
 from chaos.schedule import Schedule
-from chaos.stand import POLL_S, Lane
+from chaos.stand import POLL_S, Lane, until
 from chaos.worker import Orders
 from countersign.words import Outcome
 
@@ -158,31 +158,22 @@ class _Blow:
                 async for event in self._review.handle.fetch_history_events(wait_new_event=True):
                     if event.event_id >= self._schedule.nth:
                         return True
-                return False
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
                 await asyncio.sleep(POLL_S)  # it has not begun
+            else:
+                return False
 
     async def _request(self) -> None:
         """Stop the worker while the lab thinks about its so-many-th request, until the answer is sent."""
-        while (seen := self._seen()) is None:
-            await asyncio.sleep(POLL_S)
+        seen = await self._lane.request(self._schedule.nth)
         self._lane.strike(signal.SIGSTOP)
-        while seen.outcome == "open":
-            await asyncio.sleep(POLL_S)
+        await until("the lab has answered", lambda: seen.outcome != "open", GIVE_UP_S)
         if self._schedule.kind == "unseen":
             self._lane.clear()
 
-    def _seen(self) -> Seen | None:
-        return next((one for one in self._lane.lab.memory.requests if one.number == self._schedule.nth), None)
-
     async def _taken_over(self) -> None:
-        """Until the review has got on without the frozen worker as far as it can: it waits for a person or is over.
-
-        When it was frozen after that, until it is over.
-        """
-        while not self._lane.strikes:
-            await asyncio.sleep(POLL_S)
-        while not await self._lane.projected(self._review.workflow_id):
-            await asyncio.sleep(POLL_S * 5)
+        """Until the review is over without the frozen worker."""
+        await until("the worker is frozen", lambda: self._lane.strikes > 0, GIVE_UP_S)
+        await until("the review is over", partial(self._lane.projected, self._review.workflow_id), GIVE_UP_S)

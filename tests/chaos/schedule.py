@@ -42,7 +42,9 @@ class Schedule:
         match = _NAME.fullmatch(name)
         kind = next((known for known in KINDS if match and match["kind"] == known), None)
         if match is None or kind is None or bool(match["at"]) != (kind in {"unheard", "zombie"}):
-            raise ValueError(f"{name!r} is no schedule: write kill@17, unheard@audit#3, zombie@plan#1, unseen@2, ghost@2")
+            raise ValueError(
+                f"{name!r} is no schedule: write kill@17, unheard@audit#3, zombie@plan#1, unseen@2, ghost@2"
+            )
         return cls(kind, int(match["nth"]), match["at"])
 
 

@@ -20,8 +20,10 @@ from time import monotonic
 
 import asyncpg
 from google.protobuf.duration_pb2 import Duration
+from provider_lab.record import Seen
 from provider_lab.script import CallTool, Rule
 from provider_lab.server import Lab
+from redis.exceptions import RedisError
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
@@ -47,10 +49,10 @@ SOON_S = 60.0
 _ROOM = {"user_per_hour": 1_000_000, "tenant_per_hour": 10_000_000, "in_flight": 1000, "in_flight_all": 1000}
 
 
-async def until(what: str, condition: Callable[[], Awaitable[bool]], timeout_s: float = SOON_S) -> None:
+async def until(what: str, condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = SOON_S) -> None:
     """Return once `condition` holds; TimeoutError that names `what` after `timeout_s` seconds."""
     deadline = monotonic() + timeout_s
-    while not await condition():
+    while not (await holds if isinstance(holds := condition(), Awaitable) else holds):
         if monotonic() >= deadline:
             raise TimeoutError(f"not within {timeout_s:g} s: {what}")
         await asyncio.sleep(POLL_S)
@@ -128,11 +130,30 @@ class Lane:
             task.cancel()
             await asyncio.wait([task])
 
+    async def request(self, number: int) -> Seen:
+        """The lab's so-many-th request since `fresh`, once it has come."""
+
+        def seen() -> Seen | None:
+            return next((one for one in self.lab.memory.requests if one.number == number), None)
+
+        await until(f"request {number}", lambda: seen() is not None)
+        found = seen()
+        assert found is not None
+        return found
+
     async def answers(self) -> bool:
         """Whether Postgres does."""
         try:
             await self.services.db.ping()
         except ServiceUnavailable:
+            return False
+        return True
+
+    async def redis_answers(self) -> bool:
+        """Whether Redis does."""
+        try:
+            await self.services.redis.ping()
+        except RedisError:
             return False
         return True
 
@@ -228,7 +249,9 @@ async def _lane(name: str, number: int, stack: EmbeddedStack) -> AsyncIterator[L
         client = await connect_temporal(settings, own, plugins=[client_plugin()])
         await _registered(client)
         services = await held.enter_async_context(Services.open(settings, own))
-        await services.limits.change(None, None, _ROOM, by_hash="p1:chaos", reason="schedules follow each other quickly")
+        await services.limits.change(
+            None, None, _ROOM, by_hash="p1:chaos", reason="schedules follow each other quickly"
+        )
         lane = Lane(name, environment, client, services, lab, stack.logs / f"{name}.log")
         held.callback(lane.clear)
         yield lane

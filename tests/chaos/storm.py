@@ -11,7 +11,7 @@ from chaos.laws import Facts, Problem, bill, judge
 from chaos.play import Baseline, Played
 from chaos.review import GIVE_UP_S, Review, asked
 from chaos.schedule import Schedule
-from chaos.stand import Stand, until
+from chaos.stand import Lane, Stand, until
 
 SERVERS = ("postgres", "valkey")
 
@@ -45,9 +45,11 @@ async def storm(stand: Stand, number: int, wanted: Baseline, weather: Weather, s
             await review.handle.result()
 
     async with lane.keeping():
-        raging = asyncio.create_task(_rage(stand, weather.every_s, chance, kills))
+        raging = asyncio.create_task(_rage(stand, lane, weather.every_s, chance, kills))
         # What did not end in time is found lost below.
         ended = await asyncio.gather(*map(one, under_way), return_exceptions=True)
+        if raging.done():
+            raging.result()  # a server did not come back
         raging.cancel()
         await asyncio.wait([raging])
     await until("Postgres answers", lane.answers)
@@ -75,12 +77,12 @@ def _same(wanted: Facts, found: Facts) -> bool:
     return (found.outcome, found.findings) == (wanted.outcome, wanted.findings)
 
 
-async def _rage(stand: Stand, every_s: float, chance: random.Random, kills: list[str]) -> None:
-    """Kill them by turns; the stack starts each again."""
+async def _rage(stand: Stand, lane: Lane, every_s: float, chance: random.Random, kills: list[str]) -> None:
+    """Kill them by turns, each when it answers; the stack starts each again."""
+    answers = {"postgres": lane.answers, "valkey": lane.redis_answers}
     while True:
         for name in chance.sample(SERVERS, len(SERVERS)):
             await asyncio.sleep(every_s * chance.uniform(2 / 3, 4 / 3))
-            pid = stand.stack.pids.get(name)
-            if pid is not None:
-                os.kill(pid, signal.SIGKILL)
-                kills.append(name)
+            await until(f"{name} answers", answers[name])
+            os.kill(stand.stack.pids[name], signal.SIGKILL)
+            kills.append(name)

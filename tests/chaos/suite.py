@@ -11,6 +11,8 @@ from chaos.schedule import KINDS, Kind, Schedule, every, pick
 from chaos.stand import Lane, Stand, standing
 from chaos.storm import Weather, storm
 
+CALM_ENOUGH = Weather()
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -20,7 +22,7 @@ class Plan:
     lanes: int = 4
     schedules: int | None = None
     storms: int = 3
-    weather: Weather = Weather()
+    weather: Weather = CALM_ENOUGH
     minutes: float | None = None
     only: tuple[Schedule, ...] = ()
 
@@ -123,41 +125,45 @@ async def run(plan: Plan, show: Callable[[str], None] = lambda _line: None) -> R
             f"{wanted.requests} provider requests; {len(schedules)} schedules on {len(stand.lanes)} lanes, "
             f"{plan.storms} storms, seed {plan.seed}"
         )
-        await _play_all(stand, schedules, wanted, report, show)
+        desk = _Desk(report, show, began)
         for number in range(1, plan.storms + 1):
-            if not _is_late(plan, began):
-                played = await storm(stand, number, wanted, plan.weather, plan.seed)
-                _take(played, report, show)
+            desk.take(await storm(stand, number, wanted, plan.weather, plan.seed))
+        await _play_all(stand, schedules, wanted, desk)
     report.seconds = monotonic() - began
     return report
 
 
-async def _play_all(
-    stand: Stand, schedules: tuple[Schedule, ...], wanted: Baseline, report: Report, show: Callable[[str], None]
-) -> None:
-    began = monotonic()
+@dataclass
+class _Desk:
+    """Where what was played is handed in."""
+
+    report: Report
+    show: Callable[[str], None]
+    began: float
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is too late to begin another schedule."""
+        minutes = self.report.plan.minutes
+        return minutes is not None and monotonic() - self.began > minutes * 60
+
+    def take(self, played: Played) -> None:
+        self.report.played.append(played)
+        for problem in played.problems:
+            self.show(f"{played.schedule.name}: {problem.kind}: {problem.text}")
+        if len(self.report.played) % 25 == 0:
+            self.show(f"{len(self.report.played)} played after {monotonic() - self.began:.0f} s")
+
+
+async def _play_all(stand: Stand, schedules: tuple[Schedule, ...], wanted: Baseline, desk: _Desk) -> None:
     left = iter(enumerate(schedules))
 
     async def on(lane: Lane) -> None:
         for number, schedule in left:
-            if _is_late(report.plan, began):
-                return
+            if desk.is_closed:
+                break
             # A tenant each: what people teach one review's tenant is no other schedule's memory.
-            _take(await play(lane, schedule, wanted, f"t{number}"), report, show)
-            if len(report.played) % 25 == 0:
-                show(f"{len(report.played)} played after {monotonic() - began:.0f} s")
+            desk.take(await play(lane, schedule, wanted, f"t{number}"))
         lane.clear()
 
-    await asyncio.gather(*(on(lane) for lane in stand.lanes))
-    for lane in stand.lanes:
-        lane.clear()
-
-
-def _take(played: Played, report: Report, show: Callable[[str], None]) -> None:
-    report.played.append(played)
-    for problem in played.problems:
-        show(f"{played.schedule.name}: {problem.kind}: {problem.text}")
-
-
-def _is_late(plan: Plan, began: float) -> bool:
-    return plan.minutes is not None and monotonic() - began > plan.minutes * 60
+    await asyncio.gather(*map(on, stand.lanes))

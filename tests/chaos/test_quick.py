@@ -1,4 +1,7 @@
-"""The quick part of the chaos suite: one seed's few schedules of each kind, and a small storm. `make chaos` plays all."""
+"""The quick part of the chaos suite: a seed's few schedules, each kind among them, and a small storm.
+
+`make chaos` plays them all.
+"""
 
 import pytest
 

@@ -96,7 +96,8 @@ class _Interceptor(client.Interceptor, worker.Interceptor):
         return next if self._orders is None else _Struck(next, self._orders, self._calls)
 
     def workflow_interceptor_class(
-        self, input: worker.WorkflowInterceptorClassInput  # noqa: A002
+        self,
+        input: worker.WorkflowInterceptorClassInput,  # noqa: A002
     ) -> type[worker.WorkflowInboundInterceptor]:
         return _Inside
 
