@@ -3,8 +3,8 @@
     python benchmarks/outage.py [--quick] [--json] [--before 60] [--outage 120] [--after 120] [--rate 0.4]
 
 Real servers, a worker, and the provider lab in a process of its own, reached over the wire as `anthropic:…`. Reviews
-arrive evenly. The outage has four equal parts: 503 to everything, nobody listens (connection refused), connections
-reset before the first byte, 429 to everything without a Retry-After. The product's own rules hold, not shortened ones:
+arrive evenly. The outage has four equal parts: 429 to everything without a Retry-After, 503 to everything, nobody
+listens (connection refused), connections reset before the first byte. The product's own rules hold, not shortened ones:
 after a minute a circuit is open for as long as it ever is (`open_cap_s`), so what is measured after two minutes is what
 comes after thirty (`tests/unit/test_recovery.py` plays those on a simulated clock).
 
@@ -35,7 +35,7 @@ from urllib.request import Request, urlopen
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.contract_runs import forget_other_servers
-from benchmarks.outage_figures import Load, Moments, count_within, overshoot, rate, recovered
+from benchmarks.outage_figures import Load, Moments, count_within, peak_ratio, rate, recovered
 from countersign.breaker.config import config_of
 from countersign.breaker.words import State
 from countersign.errors import CountersignError, RateLimited, ServiceUnavailable
@@ -53,10 +53,10 @@ CIRCUIT = f"model:anthropic:{MODEL}"
 DOCUMENT = ROOT / "examples" / "nda-one-sided.md"
 TENANT = "outage"
 PHASES: Mapping[str, Sequence[Mapping[str, object]] | None] = {
+    "throttled": [{"do": "error", "status": 429}],
     "unavailable": [{"do": "error", "status": 503}],
     "refused": None,
     "reset": [{"do": "cut", "after": 0, "reset": True}],
-    "throttled": [{"do": "error", "status": 429}],
 }
 """Parts of the outage and the lab's script in each; None: it does not run."""
 DRAIN_S = 300.0
@@ -88,9 +88,9 @@ class Figures:
     openings: int
     by_phase: Mapping[str, int]
     overshoot: float
-    """The busiest 10 s at the provider after the outage against those before."""
-    refused_after: int
-    """Requests after the outage that were answered with an error."""
+    """Share of the requests after the outage that the provider did not want: answered with an error."""
+    peak_ratio: float
+    """The busiest 10 s at the provider after the outage against those before: what waited is worked off."""
     unseen_requests: int
     outage_s: float
     drained_s: float
@@ -263,8 +263,8 @@ class Run:
     async def _failed(self) -> int:
         """Reviews that are not routed, have failed, or had to do without a model."""
         failed = 0
-        for row in await self._client.rows(tenant=TENANT, limit=100_000):
-            status = await self._services.reviews.status(row.review_id, tenant=TENANT)
+        for row in await self._services.db.fetch("SELECT review_id FROM reviews WHERE tenant = $1", TENANT):
+            status = await self._services.reviews.status(row["review_id"], tenant=TENANT)
             good = status.route is not None and status.outcome in {None, Outcome.RELEASED} and not status.degraded
             failed += not good
         return failed
@@ -284,6 +284,9 @@ class Run:
         unseen = await self._services.db.fetchrow("SELECT sum(unseen_requests) AS n FROM ledger")
         asked = after["admitted"] - before["admitted"]
         outage_s = at.mended - at.broken
+        unwanted = count_within(
+            [_epoch(one["at"]) for one in seen if one["outcome"] == "refused"], at.mended, time.time()
+        )
         noticing = count_within(requests, at.broken - config_of(CIRCUIT, {}).window_s, at.broken)
         return Figures(
             reviews=int(self._load.total_s * self._load.rate),
@@ -298,10 +301,8 @@ class Run:
             requests_in_outage_per_second=round(asked / outage_s, 2),
             openings=openings,
             by_phase=by_phase,
-            overshoot=round(overshoot(requests, at), 2),
-            refused_after=count_within(
-                [_epoch(one["at"]) for one in seen if (one["status"] or 0) >= 400], at.mended, time.time()
-            ),
+            overshoot=round(unwanted / max(1, count_within(requests, at.mended, time.time())), 3),
+            peak_ratio=round(peak_ratio(requests, at), 2),
             unseen_requests=int(unseen["n"] or 0) if unseen else 0,
             outage_s=round(outage_s, 1),
             drained_s=round(max(routed) - at.mended, 1),
@@ -324,8 +325,10 @@ def show(figures: Figures) -> None:
     )
     for phase, count in figures.by_phase.items():
         print(f"  {phase:28}{count}")
-    print(f"requests a second             {figures.requests_before:g} before; busiest after {figures.overshoot:g}-fold")
-    print(f"refused after it was back     {figures.refused_after}; unseen requests {figures.unseen_requests}")
+    print(
+        f"requests a second             {figures.requests_before:g} before; busiest after {figures.peak_ratio:g}-fold"
+    )
+    print(f"overshoot                     {figures.overshoot:g}; unseen requests {figures.unseen_requests}")
 
 
 def _say(line: str) -> None:

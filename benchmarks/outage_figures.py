@@ -63,7 +63,7 @@ def busiest(moments: Sequence[float], start: float, end: float) -> float:
     return max(counts, default=0) / BUSIEST_S
 
 
-def overshoot(requests: Sequence[float], at: Moments) -> float:
+def peak_ratio(requests: Sequence[float], at: Moments) -> float:
     """The busiest time at the provider after the outage against the busiest before; 0 without any before."""
     usual = busiest(requests, at.began, at.broken)
     return busiest(requests, at.mended, at.arrived) / usual if usual else 0.0

@@ -48,7 +48,7 @@ class Facts:
 
     outcome: str | None
     findings: tuple[str, ...] = ()
-    """Each as JSON."""
+    """Id, clause, severity and a digest of all of it, each."""
     degraded: tuple[str, ...] = ()
     trail: tuple[str, ...] = ()
     """`stage:event` in order."""
@@ -101,7 +101,11 @@ def judge(wanted: Facts, found: Facts, *, calm: bool = True, alone: bool = True)
     if found.outcome is None:
         return (Problem("lost", f"it has no outcome; its trail: {', '.join(found.trail)}"),)
     court.equal("other", "outcome", wanted.outcome, found.outcome)
-    court.equal("other", "findings", wanted.findings, found.findings)
+    if found.findings != wanted.findings:
+        missing = [one for one in wanted.findings if one not in found.findings]
+        extra = [one for one in found.findings if one not in wanted.findings]
+        text = f"findings: {len(missing)} missing ({missing[:1]}), {len(extra)} instead ({extra[:1]})"
+        court.problems.append(Problem("other", text))
     if calm:
         court.equal("other", "degraded", wanted.degraded, found.degraded)
     court.equal("lost", "outcome in Postgres", wanted.outcome, found.projected)

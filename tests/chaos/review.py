@@ -1,7 +1,7 @@
 """One review on a lane: submitted, signed as often as it takes, and what is found of it afterwards."""
 
 import asyncio
-import json
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -53,14 +53,13 @@ class Review:
         return self.lane.client.get_workflow_handle(self.workflow_id, result_type=ReviewStatus)
 
     async def submit(self, reference: str = "") -> None:
-        """As the command line does, again while a server is away. `reference` makes the document another one."""
-        text = DOCUMENT.read_text(encoding="utf-8") + (f"\nReference {reference}\n" if reference else "")
+        """As the command line does, again while a server is away. `reference` makes its questions to models its own."""
         request = ReviewRequest(
-            tenant=self.tenant, user=REQUESTER, playbook=PLAYBOOK, review_id=self.review_id, ask=ASK
+            tenant=self.tenant, user=REQUESTER, playbook=PLAYBOOK, review_id=self.review_id, ask=ASK + reference
         )
         while True:
             try:
-                await self.lane.services.intake.submit(request, text.encode(), DOCUMENT.name)
+                await self.lane.services.intake.submit(request, DOCUMENT.read_bytes(), DOCUMENT.name)
             except ServiceUnavailable:
                 await asyncio.sleep(0.2)
             else:
@@ -153,7 +152,10 @@ class Review:
 def _findings(status: ReviewStatus | None) -> tuple[str, ...]:
     if status is None or status.analysis is None:
         return ()
-    return tuple(json.dumps(one.model_dump(mode="json"), sort_keys=True) for one in status.analysis.key_findings)
+    return tuple(
+        f"{one.id} {one.clause} {one.severity} {hashlib.sha256(one.model_dump_json().encode()).hexdigest()[:12]}"
+        for one in status.analysis.key_findings
+    )
 
 
 def asked(lane: Lane) -> tuple[Asked, ...]:

@@ -127,7 +127,9 @@ async def run(plan: Plan, show: Callable[[str], None] = lambda _line: None) -> R
         )
         desk = _Desk(report, show, began)
         for number in range(1, plan.storms + 1):
-            desk.take(await storm(stand, number, wanted, plan.weather, plan.seed))
+            played = await storm(stand, number, wanted, plan.weather, plan.seed)
+            show(f"storm {number}: {played.reviews} reviews, {played.blows} kills, {played.seconds:.0f} s")
+            desk.take(played)
         await _play_all(stand, schedules, wanted, desk)
     report.seconds = monotonic() - began
     return report

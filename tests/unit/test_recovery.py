@@ -7,7 +7,7 @@ import pytest
 from helpers.recovery import ANSWER_S, AT_WORK, Sim, limited, unavailable
 from pydantic_ai.exceptions import ModelAPIError
 
-from benchmarks.outage_figures import Load, Moments, busiest, count_within, overshoot, rate, recovered
+from benchmarks.outage_figures import Load, Moments, busiest, count_within, peak_ratio, rate, recovered
 from countersign.breaker.config import MODEL_DEFAULTS
 
 BROKEN, MENDED, END = 300.0, 2100.0, 2700.0
@@ -70,6 +70,6 @@ def test_the_arithmetic_of_the_benchmark() -> None:
     assert recovered(gap, 70, 1.0) == 19
     assert recovered(gap[:50], 70, 1.0) is None
     crowded = sorted([*steady, *(75 + n / 10 for n in range(100))])
-    assert overshoot(crowded, Moments(0, 40, 70, 100)) == pytest.approx(11, abs=0.2)
-    assert overshoot([], Moments(0, 40, 70, 100)) == 0
+    assert peak_ratio(crowded, Moments(0, 40, 70, 100)) == pytest.approx(11, abs=0.2)
+    assert peak_ratio([], Moments(0, 40, 70, 100)) == 0
     assert Load(1, 2, 3, 4).total_s == 9
