@@ -90,6 +90,10 @@ def model_failure(causes: Sequence[ModelAPIError], chance: float, attempt: int =
     )
 
 
+def _chance() -> float:
+    return random.random()  # noqa: S311  it spreads waits
+
+
 def _wait(error: ModelAPIError, attempt: int) -> float:
     if isinstance(error, ModelRateLimitError) and not error.retry_after:
         return min(LEAST_WAIT_S * 2 ** min(attempt - 1, 10), MAX_PATIENCE_S)
@@ -182,9 +186,9 @@ class Team:
                 yield Call(guarded(model, self._services.circuits, watching), call_id, watching.progress, journal)
             except FallbackExceptionGroup as group:
                 causes = [error for error in group.exceptions if isinstance(error, ModelAPIError)]
-                raise await self._failed(key, journal, model_failure(causes, random.random(), tries), failures) from None  # noqa: S311
+                raise await self._failed(key, journal, model_failure(causes, _chance(), tries), failures) from None
             except ModelAPIError as error:
-                raise await self._failed(key, journal, model_failure([error], random.random(), tries), failures) from None  # noqa: S311
+                raise await self._failed(key, journal, model_failure([error], _chance(), tries), failures) from None
             except AgentRunError as error:
                 journal = journal or await Journal.begin(runs, key, call_id, agent)
                 useless = ApplicationError(f"the agent run failed: {type(error).__name__}", type="AgentFailed")

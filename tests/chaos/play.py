@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import signal
 from collections import Counter
@@ -69,8 +70,9 @@ async def baseline(lane: Lane, tenant: str) -> Baseline:
         for event in events
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
     )
-    # Local activities leave a marker each.
-    calls += Counter({"admit": 1, "recall": 1, "learn": 1, "settle": 1})
+    # Local activities leave a marker each, by which their names are known to the SDK's core.
+    markers = (event.marker_recorded_event_attributes.details.get("data") for event in events)
+    calls += Counter(json.loads(mark.payloads[0].data)["activity_type"] for mark in markers if mark is not None)
     return Baseline(facts, len(events), dict(calls), len(facts.asked))
 
 

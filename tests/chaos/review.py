@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,9 +13,9 @@ from chaos.laws import Asked, Facts, LedgerRow
 from chaos.stand import Lane
 from countersign.errors import NotFound, ServiceUnavailable
 from countersign.review.ids import workflow_id_of
-from countersign.review.payloads import Decision, Edit, ReviewRequest, ReviewStatus
+from countersign.review.payloads import Decision, Edit, EffectDecision, EffectStanding, ReviewRequest, ReviewStatus
 from countersign.settings import ROOT
-from countersign.words import Severity, Verdict
+from countersign.words import EffectState, Severity, Verdict
 
 DOCUMENT = ROOT / "examples" / "nda-one-sided.md"
 PLAYBOOK = "nda"
@@ -73,11 +74,33 @@ class Review:
                 if status.outcome is not None:
                     return
                 if status.waiting_for == "reviewer":
+                    await self._allow(status.effects)
                     await self._decide(len(status.decisions))
             except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
                 if isinstance(error, RPCError) and error.status not in _NOT_NOW:
                     raise
             await asyncio.sleep(0.05)
+
+    async def _allow(self, effects: Sequence[EffectStanding]) -> None:
+        """Approve each proposed effect, as it was shown."""
+        for effect in effects:
+            if effect.state is not EffectState.PENDING:
+                continue
+            decision = EffectDecision(
+                item=effect.item,
+                reviewer=REVIEWER,
+                version=effect.version,
+                digest=effect.digest,
+                decision_id=f"e-{effect.item}-{effect.version}-{self.workflow_id}",
+            )
+            try:
+                await self.handle.execute_update(
+                    "approve_effect", decision, id=decision.decision_id, rpc_timeout=UPDATE
+                )
+            except WorkflowUpdateFailedError as error:
+                status = await self.handle.query("status", result_type=ReviewStatus, rpc_timeout=SHORT)
+                if any(one.item == effect.item and one.state is EffectState.PENDING for one in status.effects):
+                    raise RuntimeError(f"the approval of {effect.item} is refused") from error
 
     async def _decide(self, signed: int) -> None:
         """The decision after so many. Asked again under the same id until it counted."""
@@ -103,6 +126,10 @@ class Review:
         ledger = await db.fetch("SELECT * FROM ledger WHERE workflow_id = $1 ORDER BY call_id", self.workflow_id)
         pairs = await db.fetch("SELECT verdict FROM pairs WHERE workflow_id = $1", self.workflow_id)
         corrections = await db.fetch("SELECT finding_id FROM corrections WHERE workflow_id = $1", self.workflow_id)
+        done = await db.fetch("SELECT item, tool FROM effects WHERE workflow_id = $1", self.workflow_id)
+        register = await db.fetch(
+            "SELECT item FROM obligations WHERE (tenant, review_id) = ($1, $2)", self.tenant, self.review_id
+        )
         left = await db.fetch("SELECT call_id FROM agent_runs WHERE workflow_id = $1", self.workflow_id)
         return Facts(
             outcome=status.outcome if status else None,
@@ -127,6 +154,9 @@ class Review:
             effects=(
                 *(f"pair {row['verdict']}" for row in pairs),
                 *(f"correction of {row['finding_id']}" for row in corrections),
+                *(f"{row['tool']} for {row['item']}" for row in done),
+                *(f"obligation {row['item']} in the register" for row in register),
+                *(f"{one.item} {one.state} {one.reason}".rstrip() for one in (status.effects if status else ())),
             ),
             left_over=tuple(f"journal of {row['call_id']}" for row in left),
         )
