@@ -96,7 +96,7 @@ def _chance() -> float:
 
 def _wait(error: ModelAPIError, attempt: int) -> float:
     if isinstance(error, ModelRateLimitError) and not error.retry_after:
-        return min(LEAST_WAIT_S * 2 ** min(attempt - 1, 10), MAX_PATIENCE_S)
+        return min(LEAST_WAIT_S * 2.0 ** min(attempt - 1, 10), MAX_PATIENCE_S)
     wants = error.retry_after or LEAST_WAIT_S
     is_open = isinstance(error, ModelSkipped) and not error.throttled
     return min(wants, MAX_CIRCUIT_WAIT_S if is_open else MAX_RETRY_AFTER_S)
