@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench histories lock clean
+.PHONY: demo test check chaos bench histories lock clean
 
 demo: $(VENV)/.run
 	@$(BIN)/countersign demo
@@ -18,6 +18,10 @@ check: $(VENV)/.dev
 	@$(BIN)/mypy
 	@MYPYPATH=. $(BIN)/mypy --explicit-package-bases benchmarks
 	@$(BIN)/lint-imports
+
+# Every moment of a review, struck once: see tests/chaos. For example: make chaos CHAOS='--schedules 50 --seed 7'
+chaos: $(VENV)/.dev
+	@$(BIN)/python tests/chaos $(CHAOS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/sentinel.py

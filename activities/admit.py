@@ -17,11 +17,20 @@ from countersign.admission.intake import Running, span
 from countersign.errors import InvalidRequest, Overloaded
 from countersign.playbook.load import load_playbook, playbook_digest
 from countersign.playbook.model import Playbook
-from countersign.review.payloads import Admission, DocumentRef, ReviewKey, ReviewRequest, SigningPolicy, SlaPolicy
+from countersign.review.payloads import (
+    Admission,
+    DocumentRef,
+    Probe,
+    ReviewKey,
+    ReviewRequest,
+    SigningPolicy,
+    SlaPolicy,
+)
 from countersign.review.steps import AdmitInput
 from countersign.services import Services
 from countersign.store.documents import document_id_of
 from countersign.store.reviews import Held
+from countersign.vigilance.probe import drawn, seeds
 from countersign.words import Outcome
 
 _HOUR = 3600.0
@@ -95,8 +104,8 @@ class Admit:
             key = ReviewKey(tenant=request.tenant, review_id=review_id, workflow_id=given.workflow_id)
             pseudonyms = self._services.pseudonyms
             user_hash = pseudonyms.of("user", request.user)
-            document = await self._let_in(key, request, user_hash, given.run_id or "")
-            limits = await self._services.limits.tenant(request.tenant)
+            document, batch_id = await self._let_in(key, request, user_hash, given.run_id or "")
+            limits = await self._services.limits.of(request.tenant, user_hash)
             signing = signing_of(playbook)
             if not signing.governed and await self._services.people.governs(request.tenant):
                 signing = signing.model_copy(update={"governed": True})
@@ -112,10 +121,24 @@ class Admit:
                 signing=signing,
                 weight=limits.weight,
                 sentinel_model=sentinel_of(playbook, self._services.settings.sentinel_model),
+                probe=self._probe(playbook, key.workflow_id, limits.probe_share),
+                batch_id=batch_id,
             )
 
-    async def _let_in(self, key: ReviewKey, request: ReviewRequest, user_hash: str, run_id: str) -> DocumentRef:
-        """The review's document, once its turn has come; raises `Waiting` before."""
+    def _probe(self, playbook: Playbook, workflow_id: str, share: float) -> Probe | None:
+        """The review's vigilance probe, if it carries one: drawn by a keyed hash of its workflow id."""
+
+        def pseudonym(name: str) -> str:
+            return self._services.pseudonyms.of("probe", name)
+
+        if not self._services.settings.probes or not drawn(pseudonym(workflow_id), share):
+            return None
+        return Probe(seeds=seeds(playbook, lambda family: pseudonym(f"{workflow_id}/{family}")))
+
+    async def _let_in(
+        self, key: ReviewKey, request: ReviewRequest, user_hash: str, run_id: str
+    ) -> tuple[DocumentRef, str | None]:
+        """The review's document and its batch, if any, once its turn has come; raises `Waiting` before."""
         document, text = request.document, (request.text or "").encode()
         if document is None and not text.strip():
             raise InvalidRequest("document: neither a document nor a text was given", remedy="Give one of them")
@@ -123,14 +146,14 @@ class Admit:
         document_id = document.document_id if document else document_id_of(key.tenant, key.review_id, sha256)
         held = await self._services.reviews.take(key, document_id=document_id, user_hash=user_hash, run_id=run_id)
         if held is None:
-            return await self._enter(key, request, text, run_id)
+            return await self._enter(key, request, text, run_id), None
         if held.outcome is not None and held.outcome is not Outcome.OVERLOADED:
             raise InvalidRequest(
                 f"review_id: review {key.review_id} has ended already", remedy="Start with a new workflow id"
             )
         if held.outcome is Outcome.OVERLOADED or not held.in_flight:
             await self._wait(key, held)
-        return document or await self._services.documents.ref(key.tenant, document_id)
+        return document or await self._services.documents.ref(key.tenant, document_id), held.batch_id
 
     async def _enter(self, key: ReviewKey, request: ReviewRequest, text: bytes, run_id: str) -> DocumentRef:
         """In through the door, as every review; this one's workflow runs already."""

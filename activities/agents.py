@@ -45,8 +45,15 @@ BEAT_EVERY_S = 0.5
 """Tokens come faster than anybody needs to hear of them."""
 
 
-def model_failure(causes: Sequence[ModelAPIError], chance: float) -> ApplicationError:
-    """What becomes of a step when no model of its chain answered. Pure; `chance` in [0, 1) spreads the waits.
+MAX_PATIENCE_S = 15.0
+"""A 429 that does not say for how long: twice as long each time, up to this. Asked every second by every step that
+waits, a provider that throttles would get as many requests as one that works."""
+
+
+def model_failure(causes: Sequence[ModelAPIError], chance: float, attempt: int = 1) -> ApplicationError:
+    """What becomes of a step when no model of its chain answered at its `attempt`-th try, from 1.
+
+    Pure; `chance` in [0, 1) spreads the waits.
 
     A model's message is left out: it can quote a prompt. Some model failed: worth a retry, at the time it asks for if
     it asks. None failed, but one was skipped or asks for patience: the step waits until the earliest of them may be
@@ -65,7 +72,7 @@ def model_failure(causes: Sequence[ModelAPIError], chance: float) -> Application
             next_retry_delay=timedelta(seconds=min(*asked, MAX_RETRY_AFTER_S)) if asked else None,
         )
     if waiting:
-        wait = max(LEAST_WAIT_S, min(_wait(error) for error in waiting))
+        wait = max(LEAST_WAIT_S, min(_wait(error, attempt) for error in waiting))
         wait += chance * min(SPREAD * wait, MAX_SPREAD_S)
         is_open = any(isinstance(error, ModelSkipped) and not error.throttled for error in waiting)
         return ApplicationError(
@@ -83,7 +90,13 @@ def model_failure(causes: Sequence[ModelAPIError], chance: float) -> Application
     )
 
 
-def _wait(error: ModelAPIError) -> float:
+def _chance() -> float:
+    return random.random()  # noqa: S311  it spreads waits
+
+
+def _wait(error: ModelAPIError, attempt: int) -> float:
+    if isinstance(error, ModelRateLimitError) and not error.retry_after:
+        return min(LEAST_WAIT_S * 2.0 ** min(attempt - 1, 10), MAX_PATIENCE_S)
     wants = error.retry_after or LEAST_WAIT_S
     is_open = isinstance(error, ModelSkipped) and not error.throttled
     return min(wants, MAX_CIRCUIT_WAIT_S if is_open else MAX_RETRY_AFTER_S)
@@ -115,6 +128,15 @@ class Watching:
             activity.heartbeat(self._call_id, self._journal.responses if self._journal else 0)
 
 
+def _with_model(playbook: Playbook, model: str | None) -> Playbook:
+    """The playbook with this model for all its agents but the sentinel; as it stands when none is given."""
+    if model is None:
+        return playbook
+    agents = ("intent", "plan", "reconcile", *(specialist.key for specialist in playbook.specialists))
+    chain = tuple(name.strip() for name in model.split(","))
+    return playbook.model_copy(update={"models": {**playbook.models, **dict.fromkeys(agents, chain)}})
+
+
 class Team:
     """The agents' side of the services."""
 
@@ -135,7 +157,7 @@ class Team:
         settings = self._services.settings
         return AgentDeps(
             key=admission.key,
-            playbook=load_playbook(settings.playbooks, admission.playbook),
+            playbook=_with_model(load_playbook(settings.playbooks, admission.playbook), admission.model),
             document=await self._services.documents.get_text(admission.key.tenant, admission.document.document_id),
             intent=intent,
             recall=recall,
@@ -162,7 +184,7 @@ class Team:
         over all attempts; after `failures` of them the error is final, and the ledger has the call as a failed one.
         """
         call_id = call_id or agent
-        runs = self._services.runs
+        runs, tries = self._services.runs, activity.info().attempt
         with typed_errors():
             # What runs in this process costs nothing: there is nothing to go on with.
             journal = await Journal.begin(runs, key, call_id, agent) if is_remote(model) else None
@@ -173,9 +195,9 @@ class Team:
                 yield Call(guarded(model, self._services.circuits, watching), call_id, watching.progress, journal)
             except FallbackExceptionGroup as group:
                 causes = [error for error in group.exceptions if isinstance(error, ModelAPIError)]
-                raise await self._failed(key, journal, model_failure(causes, random.random()), failures) from None  # noqa: S311
+                raise await self._failed(key, journal, model_failure(causes, _chance(), tries), failures) from None
             except ModelAPIError as error:
-                raise await self._failed(key, journal, model_failure([error], random.random()), failures) from None  # noqa: S311
+                raise await self._failed(key, journal, model_failure([error], _chance(), tries), failures) from None
             except AgentRunError as error:
                 journal = journal or await Journal.begin(runs, key, call_id, agent)
                 useless = ApplicationError(f"the agent run failed: {type(error).__name__}", type="AgentFailed")

@@ -48,6 +48,7 @@ class Audit:
                 await door.renew(key.tenant, key.review_id)
                 return
             await door.release(key.tenant, key.review_id)
-            if status.outcome is Outcome.BLOCKED:
+            # Whoever hands in a cabinet of other people's contracts is not the one who wrote the hostile ones.
+            if status.outcome is Outcome.BLOCKED and admission.batch_id is None:
                 limits = await self._services.limits.of(key.tenant, admission.user_hash)
                 await door.strike(key.tenant, admission.user_hash, key.review_id, limits.blocked_strikes)

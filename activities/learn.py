@@ -1,14 +1,15 @@
 """learn: what a person decided becomes warm memory (corrections) and evidence (the pair of agent and human)."""
 
 import logging
+from datetime import UTC, datetime
 
 from redis.exceptions import RedisError
 from temporalio import activity
 
 from activities.failures import typed_errors
-from countersign.memory.profile import NewCorrection, Pair
-from countersign.review.editing import changes_in_words
-from countersign.review.payloads import AnalysisResult
+from countersign.learning.derive import drafts
+from countersign.memory.profile import Pair
+from countersign.review.payloads import DecisionRecord
 from countersign.review.steps import LearnInput, LearnResult
 from countersign.services import Services
 from countersign.words import Tier, Verdict
@@ -26,22 +27,18 @@ class Learn:
     async def learn(self, given: LearnInput) -> LearnResult:
         """Store corrections and the pair in one transaction, once per workflow; then a line for the session."""
         admission = given.admission
-        before = AnalysisResult(
-            summary="", key_findings=given.before, confidence=given.confidence, requires_human_review=True
+        decisions = given.decisions or (
+            DecisionRecord(
+                verdict=given.verdict, reviewer=given.reviewer, note=given.note, edits=given.edits, at=datetime.now(UTC)
+            ),
         )
-        corrections = [
-            NewCorrection(
-                clause=(finding.clause if finding else edit.clause) or "",
-                finding_id=edit.finding_id or "",
-                change=change,
-                note=given.note,
-            )
-            for edit, finding, change in changes_in_words(before, given.edits)
-        ]
         with typed_errors():
+            taught = drafts(given.before, decisions)
+            corrections = await self._services.corrections.prepare(admission.key, taught)
             stored = await self._services.profile.learn(
                 admission.key,
                 playbook=admission.playbook,
+                playbook_version=admission.playbook_version,
                 contract_type=given.contract_type,
                 corrections=corrections,
                 pair=Pair(

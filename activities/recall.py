@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 
 from temporalio import activity
 
-from countersign.review.payloads import Correction, KnowledgeHit, Recall
+from countersign.learning.book import Recalled
+from countersign.playbook.load import load_playbook
+from countersign.review.payloads import KnowledgeHit, Recall
 from countersign.review.steps import RecallInput
 from countersign.services import Services
 from countersign.words import Autonomy, Tier
@@ -34,11 +37,14 @@ class RecallMemory:
                 # The type alone: a driver's message can carry values.
                 _log.warning("memory tier %s failed: %s", tier, type(result).__name__)
                 degraded.append(tier)
-        facts, corrections, autonomy = ({}, (), Autonomy.SUPERVISED) if isinstance(profile, BaseException) else profile
+        facts, recalled, autonomy = (
+            ({}, Recalled(), Autonomy.SUPERVISED) if isinstance(profile, BaseException) else profile
+        )
         return Recall(
             session=() if isinstance(session, BaseException) else session,
             profile=facts,
-            corrections=corrections,
+            corrections=recalled.corrections,
+            disputed=recalled.disputed,
             autonomy=autonomy,
             knowledge=() if isinstance(knowledge, BaseException) else knowledge,
             degraded=tuple(degraded),
@@ -50,13 +56,19 @@ class RecallMemory:
         admission = given.admission
         return await self._services.session.recall(admission.key.tenant, admission.user_hash, given.session)
 
-    async def _profile(self, given: RecallInput) -> tuple[dict[str, str], tuple[Correction, ...], Autonomy]:
+    async def _profile(self, given: RecallInput) -> tuple[dict[str, str], Recalled, Autonomy]:
         admission, memory = given.admission, self._services.profile
         tenant, contract_type = admission.key.tenant, given.intent.contract_type
         facts = await memory.profile(tenant, admission.user_hash)
-        corrections = await memory.corrections(tenant, admission.playbook, contract_type, given.intent.focus or None)
+        recalled = await self._services.corrections.recall(
+            tenant,
+            admission.playbook,
+            policy=load_playbook(self._services.settings.playbooks, admission.playbook).learning,
+            now=datetime.now(UTC),
+            clauses=given.intent.focus or None,
+        )
         autonomy = await memory.autonomy(tenant, admission.playbook, contract_type)
-        return facts, corrections, autonomy
+        return facts, recalled, autonomy
 
     async def _knowledge(self, given: RecallInput) -> tuple[KnowledgeHit, ...]:
         words = (given.ask, given.intent.contract_type, *(focus.replace("_", " ") for focus in given.intent.focus))

@@ -10,9 +10,11 @@ from activities.agents import Team
 from activities.failures import typed_errors
 from countersign.agents import team
 from countersign.agents.outputs import Synthesis
+from countersign.learning.apply import applied
 from countersign.review.payloads import AgentMetrics, AnalysisResult, Finding
 from countersign.review.steps import ReconcileInput, ReconcileResult
-from countersign.review.verify import calibrated, verify_reports
+from countersign.review.verify import calibrated, numbered, verify_reports
+from countersign.services import Services
 from countersign.tools.effects import grounded
 
 FAILURES = 3
@@ -23,8 +25,9 @@ anyway."""
 class Reconcile:
     """The reconciler: verification is ours, the conclusion is an agent's."""
 
-    def __init__(self, agents: Team) -> None:
+    def __init__(self, agents: Team, services: Services) -> None:
         self._agents = agents
+        self._services = services
 
     @activity.defn
     async def reconcile(self, given: ReconcileInput) -> ReconcileResult:
@@ -37,6 +40,8 @@ class Reconcile:
         suggestions = {f.key: (f.preferred.text, f.fallback.text) for f in deps.playbook.families}
         verified = await asyncio.to_thread(verify_reports, given.reports, deps.document, suggestions)
         effects, ungrounded = await asyncio.to_thread(grounded, given.reports, deps.document)
+        with typed_errors():
+            findings = await self._corrected(given, verified.findings)
         degraded = tuple(f"{report.specialist}: {reason}" for report in given.reports for reason in report.degraded)
         synthesis: Synthesis | None = None
         metrics: AgentMetrics | None = None
@@ -47,7 +52,7 @@ class Reconcile:
                 with typed_errors():
                     model = self._agents.model(deps.playbook, "reconcile")
                     async with self._agents.call(given.admission.key, "reconcile", model, failures=FAILURES) as call:
-                        synthesis, metrics, without = await team.synthesise(deps, verified.findings, call)
+                        synthesis, metrics, without = await team.synthesise(deps, findings, call)
                 degraded += without
             except ApplicationError as error:
                 if not error.non_retryable:
@@ -64,8 +69,8 @@ class Reconcile:
             specialists=len(given.reports),
         )
         analysis = AnalysisResult(
-            summary=synthesis.summary if synthesis else plain_summary(verified.findings),
-            key_findings=verified.findings,
+            summary=synthesis.summary if synthesis else plain_summary(findings),
+            key_findings=findings,
             confidence=confidence,
             requires_human_review=synthesis is None
             or synthesis.requires_human_review
@@ -75,6 +80,14 @@ class Reconcile:
             degraded=(*given.degraded, *degraded),
         )
         return ReconcileResult(analysis=analysis, metrics=metrics)
+
+    async def _corrected(self, given: ReconcileInput, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """The findings with the recalled corrections made, numbered anew when one of them moved."""
+        corrections = given.recall.corrections
+        numbers = [correction.correction_id for correction in corrections]
+        clauses = await self._services.corrections.compare(given.admission.key.tenant, findings, numbers)
+        made = applied(findings, corrections, clauses)
+        return findings if made == findings else numbered(made)
 
 
 def plain_summary(findings: Sequence[Finding]) -> str:

@@ -1,4 +1,4 @@
-"""signing: who may sign at this moment. Asked before a review waits, when the data change, and before it takes effect."""
+"""signing: who may sign just now. Asked before a review waits, when data change, before a decision takes effect."""
 
 from temporalio import activity
 

@@ -9,6 +9,7 @@ LIFTED = {
     "in_flight_all": 10_000,
     "attention": 1_000_000,
     "room": 100_000,
+    "probe_share": 0,  # who decides for a benchmark reads nothing
 }
 
 

@@ -32,6 +32,12 @@ class InvalidRequest(CountersignError):
     type = "InvalidRequest"
 
 
+class KeyReused(InvalidRequest):
+    """The key or id that makes a repeat safe was used for something else before."""
+
+    type = "KeyReused"
+
+
 class DocumentError(CountersignError):
     """The document cannot be read: encrypted, empty, corrupt, too large, wrongly typed or no contract."""
 

@@ -8,22 +8,27 @@ from typing import TYPE_CHECKING, Protocol
 
 from countersign.access.authenticator import Authenticator
 from countersign.access.keys import KeyBook
+from countersign.access.sessions import Sessions
 from countersign.admission.door import Door
 from countersign.admission.intake import Intake
 from countersign.admission.limits import LimitBook
 from countersign.breaker.circuits import Circuits
 from countersign.document.sandbox import Sandbox
+from countersign.learning.book import CorrectionBook
 from countersign.ledger.ledger import Ledger
 from countersign.memory.embedding import default_embedder
 from countersign.memory.knowledge import KnowledgeMemory
 from countersign.memory.profile import ProfileMemory
 from countersign.memory.session import SessionMemory
 from countersign.settings import Settings
+from countersign.store.batches import BatchStore
 from countersign.store.counterparties import CounterpartyBook
 from countersign.store.database import Database
 from countersign.store.documents import DocumentStore
 from countersign.store.effects import EffectStore
+from countersign.store.fingerprint import check_master_key
 from countersign.store.keys import load_key
+from countersign.store.marks import ReadMarks
 from countersign.store.people import PeopleBook
 from countersign.store.reviews import ReviewStore
 from countersign.store.runs import AgentRuns
@@ -53,6 +58,7 @@ class Services:
 
     settings: Settings
     db: Database
+    vault: Vault
     redis: "Redis"
     pseudonyms: Pseudonyms
     documents: DocumentStore
@@ -62,8 +68,11 @@ class Services:
     ledger: Ledger
     session: SessionMemory
     profile: ProfileMemory
+    corrections: CorrectionBook
     knowledge: KnowledgeMemory
     keys: KeyBook
+    sessions: Sessions
+    marks: ReadMarks
     limits: LimitBook
     door: Door
     circuits: Circuits
@@ -72,6 +81,7 @@ class Services:
     tool_rules: ToolRules
     counterparties: CounterpartyBook
     effects: EffectStore
+    batches: BatchStore
     people: PeopleBook
 
     @cached_property
@@ -92,10 +102,24 @@ class Services:
         """Who is asking, by API key or token. Raises `InvalidRequest` when the OIDC settings are half set."""
         return Authenticator.of(self.settings, self.keys, self.pseudonyms)
 
+    async def bring_up_to_date(self) -> None:
+        """Apply the migrations that the database lacks: a process may be the first to meet a new one.
+
+        Raises as `Database.migrate` does, and `InvalidRequest` as `open` does.
+        """
+        if await self.db.pending():
+            await self.db.migrate()
+            await check_master_key(self.db, self.vault)
+
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, servers: Servers) -> AsyncIterator["Services"]:
-        """Open everything and close it again. Raises `ServiceUnavailable` when Postgres does not answer.
+    async def open(
+        cls, settings: Settings, servers: Servers, *, patience_s: float | None = None
+    ) -> AsyncIterator["Services"]:
+        """Open everything and close it again. `patience_s` as `Database.open` has it.
+
+        Raises `ServiceUnavailable` when Postgres does not answer, `InvalidRequest` for a key that is none, or a master
+        key that is not this database's.
 
         Redis is not asked here: it is a cache, and its absence must not stop a process from starting.
         """
@@ -105,7 +129,7 @@ class Services:
 
         vault = Vault(load_key(settings.master_key, settings.state / "master.key"))
         pseudonyms = Pseudonyms(load_key(settings.pseudonym_key, settings.state / "pseudonym.key"))
-        db = await Database.open(servers.database_url)
+        db = await Database.open(servers.database_url, patience_s=patience_s)
         # One quick retry: memory is worth having, not worth waiting for.
         redis = Redis.from_url(
             servers.redis_url, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 1)
@@ -115,11 +139,14 @@ class Services:
         tool_rules = ToolRules(db)
         door = Door(connect(servers.redis_url), limits)
         circuits = Circuits(connect(servers.redis_url), settings.circuits)
+        embedder = default_embedder()
         sandbox = Sandbox(settings.read_memory_mb, settings.read_seconds)
         try:
+            await check_master_key(db, vault)
             yield cls(
                 settings=settings,
                 db=db,
+                vault=vault,
                 redis=redis,
                 pseudonyms=pseudonyms,
                 documents=DocumentStore(db, vault),
@@ -129,8 +156,11 @@ class Services:
                 ledger=Ledger(db),
                 session=SessionMemory(redis, vault, settings.session_ttl_s),
                 profile=ProfileMemory(db, vault),
-                knowledge=KnowledgeMemory(db, default_embedder()),
+                corrections=CorrectionBook(db, vault, embedder, pseudonyms),
+                knowledge=KnowledgeMemory(db, embedder),
                 keys=keys,
+                sessions=Sessions(vault, redis),
+                marks=ReadMarks(redis, vault),
                 limits=limits,
                 door=door,
                 circuits=circuits,
@@ -139,6 +169,7 @@ class Services:
                 tool_rules=tool_rules,
                 counterparties=CounterpartyBook(db, vault, pseudonyms),
                 effects=EffectStore(db, vault, tool_rules),
+                batches=BatchStore(db, vault),
                 people=PeopleBook(db, vault, pseudonyms),
             )
         finally:

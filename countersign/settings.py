@@ -1,5 +1,6 @@
 """Every setting, typed, in one place. Read from `COUNTERSIGN_*` variables; secrets are masked where they are shown."""
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Settings(BaseSettings):
     """Model of every agent that the playbook names none for: `offline`, `anthropic:…`, or several with commas."""
     sentinel_model: str | None = None
     """Model of the sentinel agent, a cheap one (`anthropic:…`); unset: patterns and statistical scorer alone."""
-    tenant: str = "default"
+    tenant: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
     user: str = "me"
     max_document_mb: float = Field(default=20, gt=0, le=1000)
     retention_days: int = Field(default=2555, ge=1)
@@ -60,6 +61,8 @@ class Settings(BaseSettings):
     notice_folder: Path | None = None
     """Where notices are put that people approved, one JSON file each; unset: they stay in the outbox."""
 
+    probes: bool = True
+    """Whether reviews may carry vigilance probes at all; how many do is the limit `probe_share`."""
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8480, ge=0, le=65_535)
     """Port of the HTTP gateway; 0 takes a free one."""
@@ -75,6 +78,20 @@ class Settings(BaseSettings):
     """Memory of the process that parses one document."""
     read_seconds: float = Field(default=60, gt=0)
     """Time to parse one document."""
+
+    @field_validator("temporal_address")
+    @classmethod
+    def _is_an_address(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"[^\s/]+:\d{1,5}", address):
+            raise ValueError("is not host:port")
+        return address
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("is not a Redis URL, as redis://:password@host:6379/0")
+        return url
 
     @field_validator("circuits")
     @classmethod

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from countersign.errors import InvalidRequest, NotFound, ServiceUnavailable
+from countersign.errors import DecisionRefused, InvalidRequest, KeyReused, NotFound, ServiceUnavailable
+from countersign.review.desk import content_of
 from countersign.review.ids import workflow_id_of
 from countersign.review.payloads import (
     Answer,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from countersign.ledger.ledger import CostRow
     from countersign.memory.profile import Cell
     from countersign.services import Services
-    from countersign.store.reviews import ReviewRow
+    from countersign.store.reviews import ReviewRow, WaitingFor
     from countersign.trail.trail import TrailCheck, TrailRow
     from workers.endpoints import Endpoints
 
@@ -49,8 +50,6 @@ R = TypeVar("R", Receipt, ClaimReceipt, EffectReceipt)
 QUERY_TIMEOUT = timedelta(seconds=3)
 """A worker that is there answers in milliseconds; after this the projection answers instead."""
 DECISION_TIMEOUT = timedelta(seconds=30)
-MAX_KNOWN = 10_000
-"""Workflow ids kept by a client that lives long."""
 POLL_S = (0.2, 2.0)
 """A follower asks this often at first and, while nothing changes, at last."""
 
@@ -92,24 +91,48 @@ def _quiet_core() -> None:
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False)
 
 
+def _open_status(standing: Standing) -> ReviewStatus:
+    """The status of a review a person can still act on."""
+    status = standing.status
+    if status.outcome is not None:
+        raise already_ended(status.outcome)
+    if status.ahead is not None:
+        raise not_begun()
+    if not standing.live:
+        raise nobody_answers(status.review_id, "nothing can be decided now")
+    return status
+
+
+def _answered_before(receipt: Receipt, content: str) -> Receipt:
+    """The receipt, if it is of a decision with this content (a version before this one did not note it)."""
+    if receipt.content not in {"", content}:
+        raise KeyReused(
+            "the Idempotency-Key was used for another decision on this review", remedy="Use a new key for a new one"
+        )
+    return receipt
+
+
 class ReviewClient:
     """All a starter does with reviews. Made by `open`; safe to use from concurrent tasks of one event loop."""
 
-    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+    def __init__(self, settings: Settings, stack: AsyncExitStack, patience_s: float | None = None) -> None:
         self.settings = settings
         self._stack = stack
+        self._patience_s = patience_s
         self._lock = asyncio.Lock()
         self._endpoints: Endpoints | None = None
         self._temporal: Client | None = None
         self._services: Services | None = None
-        self._workflow_ids: dict[tuple[str, str], str] = {}
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator["ReviewClient"]:
-        """A client for as long as the block lasts. Connects to nothing yet."""
+    async def open(cls, settings: Settings, *, patience_s: float | None = None) -> AsyncIterator["ReviewClient"]:
+        """A client for as long as the block lasts. Connects to nothing yet.
+
+        `patience_s` is the time that Postgres has for each answer (None: that of a worker, which is long).
+        """
         async with AsyncExitStack() as stack:
-            yield cls(settings, stack)
+            yield cls(settings, stack, patience_s)
 
     # --- servers, on first use ---
 
@@ -137,30 +160,28 @@ class ReviewClient:
 
         async with self._lock:
             if self._services is None:
-                self._services = await self._stack.enter_async_context(Services.open(self.settings, self._servers()))
+                opening = Services.open(self.settings, self._servers(), patience_s=self._patience_s)
+                self._services = await self._stack.enter_async_context(opening)
             return self._services
 
-    async def _workflow_id(self, tenant: str, review_id: str) -> str:
-        """The workflow of a review: as projected, since one started by the `temporal` CLI may be called anything.
+    async def _row(self, tenant: str, review_id: str) -> "ReviewRow | None":
+        """The review's row, by its own id or its workflow's; None where there is none, or Postgres does not answer."""
+        try:
+            return await (await self.services()).reviews.row(review_id, tenant=tenant)
+        except (NotFound, ServiceUnavailable):
+            return None
 
-        `review_id` may be a workflow id too. Without Postgres, or before admission, it is the id that `submit` gives.
+    async def _handle(
+        self, tenant: str, review_id: str, row: "ReviewRow | None"
+    ) -> "WorkflowHandle[object, ReviewStatus]":
+        """The review's workflow: as its row has it, since one started by the `temporal` CLI may be called anything.
+
+        Of one that has ended, the run that was admitted: under its id, anybody may have started another since. While it
+        is open nobody can, and whoever resets it gives it a new run.
         """
-        known = self._workflow_ids.get((tenant, review_id))
-        if known is None:
-            try:
-                row = await (await self.services()).reviews.row(review_id, tenant=tenant)
-            except (NotFound, ServiceUnavailable):
-                return workflow_id_of(tenant, review_id)
-            known = row.workflow_id
-            if not row.waits_for_its_turn:
-                if len(self._workflow_ids) >= MAX_KNOWN:
-                    self._workflow_ids.clear()
-                self._workflow_ids[tenant, review_id] = known
-        return known
-
-    async def _handle(self, tenant: str, review_id: str) -> "WorkflowHandle[object, ReviewStatus]":
-        workflow_id = await self._workflow_id(tenant, review_id)
-        return (await self.temporal()).get_workflow_handle(workflow_id, result_type=ReviewStatus)
+        workflow_id = row.workflow_id if row else workflow_id_of(tenant, review_id)
+        run_id = row.run_id if row and row.outcome else None
+        return (await self.temporal()).get_workflow_handle(workflow_id, run_id=run_id, result_type=ReviewStatus)
 
     # --- submitting ---
 
@@ -186,19 +207,22 @@ class ReviewClient:
 
     # --- looking ---
 
-    async def status(self, tenant: str, review_id: str) -> Standing:
+    async def status(self, tenant: str, review_id: str, *, as_reviewer: bool = True) -> Standing:
         """Where a review stands: asked of its workflow, else read from the projection. Raises NotFound.
 
-        While it waits for its turn there is no workflow to ask: what Postgres says is then the truth.
+        Before its turn there is no workflow to ask, and after its end what Postgres has is the truth.
+        Only `as_reviewer` is shown what reviewers are, a vigilance probe included (`countersign.vigilance`).
         """
         from temporalio.client import WorkflowQueryFailedError
         from temporalio.service import RPCError, RPCStatusCode
 
-        if (tenant, review_id) not in self._workflow_ids and (waiting := await self._waiting(tenant, review_id)):
-            return Standing(waiting)
-        handle = await self._handle(tenant, review_id)
+        row = await self._row(tenant, review_id)
+        if row is not None and (stored := await self._at_rest(row)) is not None:
+            return Standing(stored)
+        handle = await self._handle(tenant, review_id, row)
         try:
-            status = await handle.query("status", result_type=ReviewStatus, rpc_timeout=QUERY_TIMEOUT)
+            query = "status" if as_reviewer else "status_without_probe"
+            status = await handle.query(query, result_type=ReviewStatus, rpc_timeout=QUERY_TIMEOUT)
         except (RPCError, WorkflowQueryFailedError) as error:
             # Also when Temporal no longer knows it: a history is kept for a shorter time than its review.
             try:
@@ -210,17 +234,19 @@ class ReviewClient:
                 raise nobody_answers(review_id, "it is accepted, and waits") from None
         return Standing(status)
 
-    async def _waiting(self, tenant: str, review_id: str) -> ReviewStatus | None:
-        """The status of a review that waits for its turn, with how long it will; None when it does not wait."""
+    async def _at_rest(self, row: "ReviewRow") -> ReviewStatus | None:
+        """The status of a review that has ended, or waits for its turn (with how long it will); None of any other."""
+        turn = None
         try:
             services = await self.services()
-            row = await services.reviews.row(review_id, tenant=tenant)
-            if not row.waits_for_its_turn or (turn := await services.intake.turn(tenant, row.review_id)) is None:
-                return None
-            status = await services.reviews.status(review_id, tenant=tenant)
+            if row.outcome is None:
+                turn = await services.intake.turn(row.tenant, row.review_id) if row.waits_for_its_turn else None
+                if turn is None:
+                    return None
+            status = await services.reviews.status(row.review_id, tenant=row.tenant)
         except (NotFound, ServiceUnavailable):
             return None  # its workflow is asked
-        return status.model_copy(update={"ahead": turn.ahead, "estimate_s": turn.estimate_s})
+        return status.model_copy(update={"ahead": turn.ahead, "estimate_s": turn.estimate_s}) if turn else status
 
     async def follow(self, tenant: str, review_id: str, *, timeout_s: float | None = None) -> AsyncIterator[Standing]:
         """Yield the standing whenever it has changed, the settled one last.
@@ -261,9 +287,15 @@ class ReviewClient:
         """Rows of the projection, newest first."""
         return await (await self.services()).reviews.list(tenant=tenant, stage=stage, outcome=outcome, limit=limit)
 
-    async def queue(self, *, tenant: str | None = None, limit: int = 50) -> "tuple[ReviewRow, ...]":
-        """What waits for a person, most urgent first."""
-        return await (await self.services()).reviews.queue(tenant=tenant, limit=limit)
+    async def queue(
+        self, *, tenant: str | None = None, waiting_for: "WaitingFor" = "reviewer", limit: int = 50
+    ) -> "tuple[ReviewRow, ...]":
+        """What waits for a reviewer, or for its requester's answer, most urgent first."""
+        return await (await self.services()).reviews.queue(tenant=tenant, waiting_for=waiting_for, limit=limit)
+
+    async def knows_tenant(self, tenant: str) -> bool:
+        """Whether there is any review of this tenant: a new one is as good as a mistyped one."""
+        return await (await self.services()).reviews.knows(tenant)
 
     async def document(self, tenant: str, review_id: str) -> tuple[DocumentRef, "DocumentText"]:
         """A review's document as text with its offsets. Raises NotFound while it has not been read."""
@@ -281,27 +313,40 @@ class ReviewClient:
         """Have a person's decision judged by the workflow. Raises DecisionRefused, InvalidRequest or NotFound.
 
         A decision without a digest is bound to what is under review now; one with the beginning of that digest (8
-        characters or more) to that digest. One without an id gets one, so that a retried call counts once.
+        characters or more) to that digest. One without an id gets one, so that a retried call counts once. One that
+        has counted before is answered as it was then, even when the review has ended; `KeyReused` is raised when its
+        id was another decision's.
         """
-        status = await self._open_status(tenant, review_id)
+        content, standing = content_of(decision), await self.status(tenant, review_id)
+        if (known := standing.status.receipts.get(decision.decision_id or "")) is not None:
+            return _answered_before(known, content)
+        status = _open_status(standing)
         digest = decision.digest
         if digest is None or (len(digest) >= 8 and status.digest is not None and status.digest.startswith(digest)):
             digest = status.digest
-        bound = decision.model_copy(
-            update={"digest": digest, "decision_id": decision.decision_id or f"d-{secrets.token_hex(12)}"}
-        )
-        return await self._update("decide", tenant, review_id, bound, update_id=bound.decision_id, reply=Receipt)
+        decision_id = decision.decision_id or f"d-{secrets.token_hex(12)}"
+        bound = decision.model_copy(update={"digest": digest, "decision_id": decision_id, "content": content})
+        try:
+            receipt = await self._update("decide", tenant, review_id, bound, update_id=decision_id, reply=Receipt)
+        except DecisionRefused:
+            # It may be itself, given a moment ago, that ended the review.
+            first = (await self.status(tenant, review_id)).status.receipts.get(decision_id)
+            if first is None:
+                raise
+            receipt = first
+        # Temporal answers an update id that it knows by itself, whatever comes with it.
+        return _answered_before(receipt, content)
 
     async def answer(self, tenant: str, review_id: str, answer: Answer) -> Receipt:
         """Give the requester's answer to an open question. Raises as `decide` does."""
-        await self._open_status(tenant, review_id)
+        _open_status(await self.status(tenant, review_id))
         return await self._update(
             "answer", tenant, review_id, answer, update_id=f"a-{secrets.token_hex(12)}", reply=Receipt
         )
 
     async def claim(self, tenant: str, review_id: str, claim: Claim) -> ClaimReceipt:
         """Let a reviewer take a review to themselves for a while, or give it back. Raises as `decide` does."""
-        await self._open_status(tenant, review_id)
+        _open_status(await self.status(tenant, review_id))
         return await self._update(
             "claim", tenant, review_id, claim, update_id=f"c-{secrets.token_hex(12)}", reply=ClaimReceipt
         )
@@ -313,7 +358,7 @@ class ReviewClient:
 
         Bound, as there, to the digest the decision names (its beginning is enough), or to what the item is now.
         """
-        status = await self._open_status(tenant, review_id)
+        status = _open_status(await self.status(tenant, review_id))
         now = next((effect.digest for effect in status.effects if effect.item == decision.item), None)
         digest = decision.digest
         if digest is None or (len(digest) >= 8 and now is not None and now.startswith(digest)):
@@ -346,17 +391,6 @@ class ReviewClient:
             told += 1
         return told, len(rows) - told
 
-    async def _open_status(self, tenant: str, review_id: str) -> ReviewStatus:
-        """The status of a review a person can still act on."""
-        standing = await self.status(tenant, review_id)
-        if standing.status.outcome is not None:
-            raise already_ended(standing.status.outcome)
-        if standing.status.ahead is not None:
-            raise not_begun()
-        if not standing.live:
-            raise nobody_answers(review_id, "nothing can be decided now")
-        return standing.status
-
     async def _update(  # noqa: PLR0913 - an update is all of this
         self,
         name: str,
@@ -368,7 +402,7 @@ class ReviewClient:
         reply: type[R],
     ) -> R:
         # The review was there a moment ago, so "not found" now means that it ended in between.
-        handle = await self._handle(tenant, review_id)
+        handle = await self._handle(tenant, review_id, await self._row(tenant, review_id))
         with temporal_errors(already_ended(None)):
             receipt: R = await handle.execute_update(
                 name, given, id=update_id, result_type=reply, rpc_timeout=DECISION_TIMEOUT
@@ -379,7 +413,8 @@ class ReviewClient:
 
     async def trail(self, tenant: str, review_id: str) -> "tuple[tuple[TrailRow, ...], TrailCheck]":
         """A review's rows of the trail and whether they hold together. Raises NotFound when there are none."""
-        services, workflow_id = await self.services(), await self._workflow_id(tenant, review_id)
+        services, row = await self.services(), await self._row(tenant, review_id)
+        workflow_id = row.workflow_id if row else workflow_id_of(tenant, review_id)
         rows = await services.trail.rows(workflow_id)
         if not rows:
             # Asked only now: rows that are there need no projection to be shown.
@@ -393,9 +428,10 @@ class ReviewClient:
 
     async def history(self, tenant: str, review_id: str) -> "WorkflowHistory":
         """The review's Temporal history. Raises NotFound when Temporal keeps none (yet, or any more)."""
-        if await self._waiting(tenant, review_id):
+        row = await self._row(tenant, review_id)
+        if row is not None and row.waits_for_its_turn:
             raise NotFound(f"review {review_id!r} has no history yet", remedy="It begins when the review's turn comes")
-        handle = await self._handle(tenant, review_id)
+        handle = await self._handle(tenant, review_id, row)
         with temporal_errors(unknown_review(tenant, review_id)):
             return await handle.fetch_history()
 
@@ -432,10 +468,18 @@ class ReviewClient:
     async def grant(  # noqa: PLR0913 - a grant states all of this
         self, tenant: str, playbook: str, contract_type: str, level: Autonomy, *, by: str, reason: str
     ) -> None:
-        """Grant a cell a level of autonomy, in a named person's name (stored as a pseudonym)."""
+        """Grant a cell a level of autonomy, in a named person's name (stored as a pseudonym).
+
+        Raises PlaybookError for no such playbook, InvalidRequest for a type of contract that it is not for.
+        """
         from countersign.playbook.load import load_playbook
 
-        load_playbook(self.settings.playbooks, playbook)
+        kinds = load_playbook(self.settings.playbooks, playbook).contract_types
+        if kinds and contract_type not in kinds:
+            raise InvalidRequest(
+                f"type: playbook {playbook} is for no contract of this type",
+                remedy=f"Its types are {', '.join(kinds)}",
+            )
         services = await self.services()
         await services.profile.grant(
             tenant, playbook, contract_type, level, by_hash=services.pseudonyms.of("user", by), reason=reason

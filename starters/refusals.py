@@ -22,7 +22,8 @@ def already_ended(outcome: Outcome | None) -> DecisionRefused:
     """What a decision on an ended review is answered; None when it ended this very moment."""
     return DecisionRefused(
         f"the review has already ended: {outcome}" if outcome else "the review has just ended",
-        remedy="See what was decided with 'countersign trail'",
+        remedy="Its trail says what was decided",
+        rule="decided",
     )
 
 
@@ -30,7 +31,7 @@ def not_begun() -> DecisionRefused:
     """What a decision on a review is answered that waits for its turn."""
     return DecisionRefused(
         "the review waits for its turn, and nothing is there to decide yet",
-        remedy="See how long with 'countersign status'",
+        remedy="Its status says how long that will be",
         rule="not_waiting",
     )
 
@@ -71,7 +72,7 @@ def temporal_errors(not_found: CountersignError) -> Iterator[None]:
 
 
 def refusal(cause: BaseException) -> CountersignError:
-    """A rejected or failed update as the error a person sees: type, message and remedy of the `ApplicationError`."""
+    """A rejected or failed update as the error a person sees, with the remedy and rule of the `ApplicationError`."""
     from temporalio.exceptions import ApplicationError
 
     kinds: dict[str, type[CountersignError]] = {kind.type: kind for kind in (DecisionRefused, InvalidRequest, NotFound)}
@@ -79,6 +80,8 @@ def refusal(cause: BaseException) -> CountersignError:
         return ServiceUnavailable(
             "the worker could not take it", remedy="Check with 'countersign doctor', then repeat the command"
         )
-    remedy = cause.details[0] if cause.details and isinstance(cause.details[0], str) else ""
+    remedy, rule = (word if isinstance(word, str) else "" for word in (*cause.details, "", "")[:2])
     message = cause.message[:MAX_MESSAGE].removesuffix(remedy).rstrip(". ") or "refused"
+    if cause.type == DecisionRefused.type:
+        return DecisionRefused(message, remedy=remedy, rule=rule)
     return kinds[cause.type](message, remedy=remedy)

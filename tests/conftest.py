@@ -11,6 +11,8 @@ _KEPT = ("COUNTERSIGN_DATA", "COUNTERSIGN_SAVE_HISTORIES")
 for _name in [name for name in os.environ if name.startswith("COUNTERSIGN_") and name not in _KEPT]:
     # The tests' results must not depend on how the shell that starts them is set up.
     del os.environ[_name]
+# A review must not carry a vigilance probe by chance; the tests of probes ask for them.
+os.environ["COUNTERSIGN_PROBES"] = "0"
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ be repeated (or done by two at once) with the effect of once.
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -28,7 +28,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from countersign.admission.fair import order
 from countersign.errors import CountersignError, NotFound
 from countersign.services import Services
-from countersign.store.waiting import ANY, Due, Id, Waiting
+from countersign.store.vault import VaultError
+from countersign.store.waiting import ANY, DISPATCHER_LOCK, Due, Id, Waiting
 from countersign.words import Outcome
 from workflows import options
 from workflows.review import ReviewWorkflow
@@ -49,8 +50,6 @@ AWAY_S = (0.5, 10.0)
 ROW_S = (1.0, 60.0)
 """The same for a single review that cannot be started."""
 
-_LOCK = 7_203_114_883
-"""Key of the advisory lock; the one before it is the migrations'."""
 _log = logging.getLogger(__name__)
 
 
@@ -102,7 +101,7 @@ class Dispatcher:
         while True:
             try:
                 async with self._services.db.connection() as connection:
-                    if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                    if await connection.fetchval("SELECT pg_try_advisory_lock($1)", DISPATCHER_LOCK):
                         _log.info("dispatching")
                         try:
                             await self._lead(connection)
@@ -157,19 +156,32 @@ class Dispatcher:
         heads = await self._waiting.heads(slots, held)
         if unsure:
             slots = sum(len(reviews) for reviews in heads.values())
+        given = await self._grant(_only(heads, batch=False), in_flight, slots, None if unsure else share)
+        if batches := _only(heads, batch=True):
+            # Batches have what is left, and never all of it: somebody may come who waits for an answer.
+            most = _part(house.in_flight_all, share * house.batch_share) - await self._waiting.batches_at_work()
+            left = min(slots - len(given), most)
+            flying = Counter(in_flight) + Counter(review.tenant for review in given)
+            given += await self._grant(batches, flying, left, None if unsure else share)
+        self._unsure = standing.degraded  # Redis may come back with leases that it had before
+        return len(given)
+
+    async def _grant(
+        self, heads: Mapping[str, Sequence[Waiting]], in_flight: Mapping[str, int], slots: int, share: float | None
+    ) -> list[Waiting]:
+        """Give at most `slots` leases to these reviews in fair order; those that have theirs now."""
         given = [
             review
-            for review in await self._in_order(heads, in_flight, slots, None if unsure else share)
+            for review in await self._in_order(heads, in_flight, slots, share)
             if await self._door.grant(review.tenant, review.review_id)
         ]
         if given:
             await self._waiting.dispatched([review.id for review in given])
-        self._unsure = standing.degraded  # Redis may come back with leases that it had before
         for review in given:
             self._turns += 1
             self._last[review.tenant] = self._turns
             self._people[review.tenant] -= not review.trusted
-        return len(given)
+        return given
 
     async def _in_order(
         self, heads: Mapping[str, Sequence[Waiting]], in_flight: Mapping[str, int], slots: int, share: float | None
@@ -234,16 +246,20 @@ class Dispatcher:
         return False
 
     async def _start(self, row: Due) -> bool:
-        """Start the workflow, once. Raises RPCError, and whatever a stored request that does not open raises."""
+        """Start the workflow, once. Raises RPCError, and whatever a stored request raises that is none."""
         if row.sealed is None:
             # Started by hand: it runs already, unless somebody stopped it while it waited.
             if not await self._runs(row):
-                await self._close(row)
+                await self._close(row, "its workflow was stopped while it waited")
             return True
         try:
             request = self._waiting.request(row)
-        except NotFound:  # its content was erased meanwhile: there is nothing to review any more
-            await self._close(row)
+        except NotFound:  # erased meanwhile: there is nothing to review any more
+            await self._close(row, "its content was erased while it waited")
+            return False
+        except VaultError:  # the master key is this database's, so no time will mend it
+            _log.error("%s is closed: what was stored of it does not open", row.workflow_id)
+            await self._close(row, "what was stored of it does not open: it was sealed with another key, or damaged")
             return False
         limits = await self._services.limits.tenant(row.tenant)
 
@@ -254,7 +270,11 @@ class Dispatcher:
                 id=row.workflow_id,
                 task_queue=options.REVIEWS_QUEUE,
                 id_reuse_policy=policy,
-                priority=options.priority(self._services.pseudonyms.of("tenant", row.tenant), limits.weight),
+                priority=options.priority(
+                    self._services.pseudonyms.of("tenant", row.tenant),
+                    limits.weight,
+                    options.BATCH_KEY if row.batch else options.INTERACTIVE_KEY,
+                ),
                 rpc_timeout=START_TIMEOUT,
             )
 
@@ -277,9 +297,9 @@ class Dispatcher:
             raise
         return described.status is WorkflowExecutionStatus.RUNNING
 
-    async def _close(self, row: Due) -> None:
+    async def _close(self, row: Due, reason: str) -> None:
         """End a review that will never run."""
-        await self._waiting.close(row.tenant, row.review_id, Outcome.FAILED, dispatched=True)
+        await self._waiting.close(row.tenant, row.review_id, Outcome.FAILED, reason=reason, dispatched=True)
         await self._door.release(row.tenant, row.review_id)
 
     # --- now and then ---
@@ -300,6 +320,12 @@ class Dispatcher:
         if dropped:
             _log.info("removed %d chunks of uploads that came to nothing", dropped)
         self._cleaned = monotonic()
+
+
+def _only(heads: Mapping[str, Sequence[Waiting]], *, batch: bool) -> dict[str, list[Waiting]]:
+    """Those that are of batches, or those that are not."""
+    chosen = {tenant: [one for one in reviews if one.batch is batch] for tenant, reviews in heads.items()}
+    return {tenant: reviews for tenant, reviews in chosen.items() if reviews}
 
 
 def _part(limit: int, share: float) -> int:

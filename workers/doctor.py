@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -60,9 +60,11 @@ async def examine(settings: Settings) -> list[Check]:
     """Every check, in the order of a table. Raises nothing: what cannot be checked is a failure with its reason."""
     local = [
         python_version(),
+        *unknown_settings(os.environ),
         *packages(settings),
         home(settings),
         disk(settings),
+        keys(settings),
         playbooks(settings),
         model(settings),
     ]
@@ -70,7 +72,7 @@ async def examine(settings: Settings) -> list[Check]:
         endpoints = resolve(settings)
     except CountersignError as error:
         return [*local, embedder(), _failed("servers", error, server=True)]
-    groups = await asyncio.gather(temporal(settings, endpoints), postgres(endpoints), redis(endpoints))
+    groups = await asyncio.gather(temporal(settings, endpoints), postgres(settings, endpoints), redis(endpoints))
     return [*local, embedder(), *(check for group in groups for check in group)]
 
 
@@ -81,6 +83,13 @@ def python_version(version: tuple[int, int] = sys.version_info[:2]) -> Check:
     return Check(
         "python", Status.OK if supported else Status.FAIL, text, "" if supported else "Use Python 3.11 to 3.13"
     )
+
+
+def unknown_settings(environment: Mapping[str, str]) -> Iterator[Check]:
+    """Variables that look like settings and are none: a mistyped one would pass silently."""
+    known = {f"COUNTERSIGN_{name.upper()}" for name in Settings.model_fields}
+    if unknown := sorted(name for name in environment if name.startswith("COUNTERSIGN_") and name not in known):
+        yield Check("settings", Status.WARN, f"unknown: {', '.join(unknown)}", "See `countersign settings` for all")
 
 
 def packages(settings: Settings) -> Iterator[Check]:
@@ -111,6 +120,24 @@ def disk(settings: Settings) -> Check:
     return Check(
         "disk", Status.OK if enough else Status.WARN, f"{free / 2**30:.1f} GiB free", "" if enough else "Free some"
     )
+
+
+def known_key(settings: Settings, name: str) -> bytes | None:
+    """The "master" or "pseudonym" key; None where the first start has yet to make it. Raises `InvalidRequest`."""
+    from countersign.store.keys import load_key
+
+    setting = settings.master_key if name == "master" else settings.pseudonym_key
+    path = settings.state / f"{name}.key"
+    return load_key(setting, path) if setting is not None or path.exists() else None
+
+
+def keys(settings: Settings) -> Check:
+    """Whether the keys are keys; whether the master key is the right one, Postgres knows."""
+    try:
+        known = [known_key(settings, name) for name in ("master", "pseudonym")]
+    except CountersignError as error:
+        return _failed("keys", error)
+    return Check("keys", Status.OK, "made at the first start" if None in known else "well-formed")
 
 
 def playbooks(settings: Settings) -> Check:
@@ -178,9 +205,11 @@ async def temporal(settings: Settings, endpoints: Endpoints) -> list[Check]:
     return checks
 
 
-async def postgres(endpoints: Endpoints) -> list[Check]:
-    """Connection, pgvector, and whether the schema is this version's."""
+async def postgres(settings: Settings, endpoints: Endpoints) -> list[Check]:
+    """Connection, pgvector, whether the schema is this version's, and the master key the one it was set up with."""
     from countersign.store.database import Database
+    from countersign.store.fingerprint import check_master_key
+    from countersign.store.vault import Vault
 
     try:
         database = await Database.open(endpoints.database_url, max_size=1)
@@ -192,6 +221,12 @@ async def postgres(endpoints: Endpoints) -> list[Check]:
             " (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS vector"
         )
         pending = await database.pending()
+        wrong: CountersignError | None = None
+        try:
+            if (key := known_key(settings, "master")) is not None:
+                await check_master_key(database, Vault(key), note=False)
+        except InvalidRequest as error:
+            wrong = error
     except CountersignError as error:
         return [_failed("postgres", error, server=True)]
     finally:
@@ -207,6 +242,7 @@ async def postgres(endpoints: Endpoints) -> list[Check]:
         Check("schema", Status.FAIL, f"pending: {', '.join(pending)}", "Start `countersign dev`", server=True)
         if pending
         else Check("schema", Status.OK, "current", server=True),
+        _failed("master key", wrong) if wrong else Check("master key", Status.OK, "opens what is stored"),
     ]
 
 

@@ -24,13 +24,15 @@ def client_plugin() -> SimplePlugin:
 
 def countersign_plugin() -> SimplePlugin:
     """Converter, error scrubbing, workflows. Activities need services; `workers.run` gives them to the worker."""
+    from workflows.batch import BatchWorkflow
     from workflows.ping import PingWorkflow
+    from workflows.rerun import RerunWorkflow
     from workflows.review import ReviewWorkflow
 
     return SimplePlugin(
         "countersign",
         data_converter=pydantic_data_converter,
         interceptors=[ScrubErrors()],
-        workflows=[ReviewWorkflow, PingWorkflow],
+        workflows=[ReviewWorkflow, PingWorkflow, BatchWorkflow, RerunWorkflow],
         workflow_runner=lambda _: workflow_runner(),
     )

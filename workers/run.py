@@ -15,6 +15,7 @@ from activities.admit import Admit
 from activities.agents import Team
 from activities.analyse import Analyse
 from activities.audit import Audit
+from activities.batch import Batches
 from activities.intent import Understand
 from activities.judge import Judge
 from activities.learn import Learn
@@ -22,6 +23,7 @@ from activities.plan import MakePlan
 from activities.read import Read
 from activities.recall import RecallMemory
 from activities.reconcile import Reconcile
+from activities.rerun import Reruns
 from activities.screen import Screen
 from activities.settle import Settle
 from activities.signing import Signing
@@ -29,6 +31,7 @@ from countersign.agents.models import check_models
 from countersign.errors import InvalidRequest
 from countersign.services import Services
 from countersign.settings import Settings
+from workers.batches import starting_batches
 from workers.dispatcher import dispatching
 from workers.endpoints import connect_temporal, resolve
 from workers.outbox import delivering
@@ -36,7 +39,8 @@ from workers.plugin import countersign_plugin
 from workers.register import prepare
 from workflows import options
 
-QUEUES = (options.REVIEWS_QUEUE, options.AGENTS_QUEUE)
+QUEUES = (options.REVIEWS_QUEUE, options.AGENTS_QUEUE, options.BATCH_QUEUE)
+MAX_BATCH_STEPS = 50
 _log = logging.getLogger(__name__)
 
 
@@ -64,7 +68,21 @@ def agent_activities(services: Services) -> list[Callable[..., Any]]:
         Understand(agents).understand,
         MakePlan(agents).plan,
         Analyse(agents).analyse,
-        Reconcile(agents).reconcile,
+        Reconcile(agents, services).reconcile,
+    ]
+
+
+def batch_activities(services: Services) -> list[Callable[..., Any]]:
+    """What the `batch` queue runs beside its workflows."""
+    batches, reruns = Batches(services), Reruns(services)
+    return [
+        batches.open_batch,
+        batches.begin,
+        batches.watch,
+        batches.project_batch,
+        batches.forget,
+        reruns.prepare_rerun,
+        reruns.keep,
     ]
 
 
@@ -102,6 +120,20 @@ def build_workers(client: Client, services: Services, queues: Sequence[str]) -> 
                     **common,
                 )
             )
+        elif queue == options.BATCH_QUEUE:
+            workers.append(
+                Worker(
+                    client,
+                    task_queue=queue,
+                    activities=batch_activities(services),
+                    # Bulk work need not have many.
+                    max_concurrent_workflow_tasks=4,
+                    max_cached_workflows=settings.max_cached_workflows,
+                    # One look at a batch's items lasts long, and costs nothing while it does.
+                    max_concurrent_activities=MAX_BATCH_STEPS,
+                    **common,
+                )
+            )
         else:
             raise InvalidRequest(f"queues: {queue!r} is not a queue", remedy=f"The queues are {', '.join(QUEUES)}")
     return workers
@@ -127,5 +159,7 @@ async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Ev
         if options.REVIEWS_QUEUE in queues:
             await stack.enter_async_context(dispatching(client, services))
             await stack.enter_async_context(delivering(services))
+        if options.BATCH_QUEUE in queues:
+            await stack.enter_async_context(starting_batches(client, services))
         _log.info("worker is up on %s", ", ".join(queues))
         await stop.wait()

@@ -58,6 +58,7 @@ class Effects:
             reviewers=() if admission.signing.governed else admission.signing.reviewers,
             review_id=admission.key.review_id,
             document_sha256=admission.document.sha256,
+            tenant=admission.key.tenant,
         )
         terms = await self._terms(admission, analysis.effects)
         self._desk.open(analysis, terms or tuple(_unknown(effect) for effect in analysis.effects))

@@ -5,13 +5,19 @@ Attempts are bounded and `schedule_to_close` is always set. Errors that a retry 
 
 from datetime import timedelta
 
-from temporalio.common import Priority, RetryPolicy
-from temporalio.workflow import ActivityConfig, LocalActivityConfig
+from temporalio import workflow
+from temporalio.common import Priority, RetryPolicy, WorkflowIDReusePolicy
+from temporalio.workflow import ActivityConfig, ChildWorkflowConfig, LocalActivityConfig
 
 REVIEWS_QUEUE = "reviews"
 """Workflows and light activities."""
 AGENTS_QUEUE = "agents"
 """Model calls."""
+BATCH_QUEUE = "batch"
+"""Bulk work: the workflows of batches and reruns, and the steps that begin and watch their items."""
+
+INTERACTIVE_KEY, BATCH_KEY = 3, 4
+"""Temporal's priority keys: work of the lower one is handed out first."""
 
 PERMANENT = (
     "InvalidRequest",
@@ -180,14 +186,68 @@ JUDGE = ActivityConfig(
 """The sentinel agent: every other agent waits for it."""
 
 
-def priority(tenant_hash: str, weight: float = 1.0) -> Priority:
-    """Interactive work at the middle priority, tenants in fair turns by weight.
+BATCH_STORE = ActivityConfig(
+    task_queue=BATCH_QUEUE,
+    # A few statements on Postgres; one lost with its worker is repeated after this.
+    start_to_close_timeout=timedelta(seconds=15),
+    schedule_to_close_timeout=timedelta(hours=24),
+    retry_policy=_STORE_RETRY,
+)
+"""What a batch reads and writes of itself."""
+
+BEGIN = ActivityConfig(
+    task_queue=BATCH_QUEUE,
+    # A window of at most 200 items, each a few statements.
+    start_to_close_timeout=timedelta(minutes=5),
+    schedule_to_close_timeout=timedelta(hours=24),
+    # It beats after each item.
+    heartbeat_timeout=timedelta(seconds=20),
+    retry_policy=_STORE_RETRY,
+)
+"""Items past the door. That the door wants patience is an answer, not a failure."""
+
+WATCH_S = (2.0, 30.0, 240.0)
+"""Seconds of one look at the items under way: while more could begin, while none can, and at most (nothing ends)."""
+
+
+def rerun(workflow_id: str) -> ChildWorkflowConfig:
+    """One stored review analysed again. It outlives the run of the batch that started it."""
+    return ChildWorkflowConfig(
+        id=workflow_id,
+        task_queue=BATCH_QUEUE,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        # Its steps are bounded themselves; this ends what they forgot.
+        execution_timeout=timedelta(hours=24),
+    )
+
+
+def watch(patience_s: float) -> ActivityConfig:
+    """One look that lasts `patience_s` seconds at most."""
+    return ActivityConfig(
+        task_queue=BATCH_QUEUE,
+        start_to_close_timeout=timedelta(seconds=patience_s + 60),
+        schedule_to_close_timeout=timedelta(hours=24),
+        # It beats with every look at the table, told every five seconds: a killed worker holds nothing for long.
+        heartbeat_timeout=timedelta(seconds=12),
+        retry_policy=_STORE_RETRY,
+    )
+
+
+def priority(tenant_hash: str, weight: float = 1.0, key: int = INTERACTIVE_KEY) -> Priority:
+    """Interactive work at the middle priority, batches below; tenants in fair turns by weight.
 
     The fairness key is the tenant's pseudonym and fits 64 bytes; the server clamps weights to [0.001, 1000].
     """
-    return Priority(priority_key=3, fairness_key=tenant_hash[:64], fairness_weight=weight)
+    return Priority(priority_key=key, fairness_key=tenant_hash[:64], fairness_weight=weight)
+
+
+def _own_key() -> int:
+    """The priority key of the workflow that asks; none comes before interactive work, whoever started it how."""
+    own = workflow.info().priority.priority_key if workflow.in_workflow() else None
+    return max(INTERACTIVE_KEY, own or INTERACTIVE_KEY)
 
 
 def told(profile: ActivityConfig, summary: str, tenant_hash: str, weight: float) -> ActivityConfig:
     """The profile with a line for the Temporal UI (no name, no word of the document) and the tenant's priority."""
-    return {**profile, "summary": summary, "priority": priority(tenant_hash, weight)}
+    return {**profile, "summary": summary, "priority": priority(tenant_hash, weight, _own_key())}

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.learn import Learn
     from activities.settle import Settle
     from countersign.errors import CountersignError, DecisionRefused
-    from countersign.review.desk import Desk
+    from countersign.review.desk import Desk, content_of
     from countersign.review.ladder import Ladder, Rung
     from countersign.review.parse import parse
     from countersign.review.payloads import (
@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
         SigningPolicy,
     )
     from countersign.review.steps import AdmitInput, LearnInput
+    from countersign.vigilance.watch import Watch
     from countersign.words import Outcome, Route, Stage, Verdict
 
 from workflows import options
@@ -60,6 +61,7 @@ class ReviewWorkflow:
         self._effects = Effects(self._record)
         self._people = People(self._record, self._desk, self._desk_changed)
         self._ask_who_signs = False
+        self._watch = Watch()
         try:
             self._request = parse(ReviewRequest, submission, "See the README for the fields of a request")
         except CountersignError as error:
@@ -128,7 +130,7 @@ class ReviewWorkflow:
         opened = workflow.now()
         late = opened + timedelta(seconds=admission.sla.escalate_s)
         ladder = Ladder(admission.sla, opened)
-        self._desk.open(analysed.analysis, analysed.routed.route)
+        self._desk.open(self._watch.open(analysed.analysis, admission.probe), analysed.routed.route)
         self._record.progress.update(sla_due=late)
         self._show_desk()
         workflow.upsert_search_attributes(
@@ -157,6 +159,7 @@ class ReviewWorkflow:
         facts: dict[str, Any] = {}
         match rung:
             case Rung.EXPIRED:
+                self._watch.close(self._desk)
                 self._desk.expire()
             case Rung.REASSIGNED:
                 facts = {"given_back": self._desk.claims.wake(workflow.now(), reminded)}
@@ -173,7 +176,8 @@ class ReviewWorkflow:
         if outcome is Outcome.EXPIRED:
             return
         self._record.enter(Stage.LEARN)
-        last = self._desk.decisions[-1]
+        counted = self._desk.counted
+        last = counted[-1]
         amended = outcome is Outcome.AMENDED
         result = await workflow.execute_local_activity_method(
             Learn.learn,
@@ -187,6 +191,7 @@ class ReviewWorkflow:
                 note=last.note,
                 before=analysed.analysis.key_findings,
                 edits=self._desk.corrections if amended else (),
+                decisions=counted,
                 session=request.session,
             ),
             **options.STORE,
@@ -208,7 +213,12 @@ class ReviewWorkflow:
 
     @workflow.query
     def status(self) -> ReviewStatus:
-        """Everything a person may see of the review."""
+        """Everything a reviewer may see of the review, a vigilance probe included."""
+        return self._watch.shown(self._record.status)
+
+    @workflow.query
+    def status_without_probe(self) -> ReviewStatus:
+        """Everything a person who is no reviewer of it may see of the review."""
         return self._record.status
 
     @workflow.update
@@ -217,11 +227,19 @@ class ReviewWorkflow:
 
         One that takes effect at once, but is judged again for it, is answered when that is done.
         """
-        self._take(decision)
+        try:
+            receipt = self._take(decision)
+        except DecisionRefused as error:
+            raise _refusal(error) from None
         pending = self._desk.pending
-        if pending is not None and pending.due <= workflow.now():
-            await workflow.wait_condition(lambda: self._desk.pending is not pending)
-        return self._receipt()
+        if receipt.pending is None or pending is None or pending.due > workflow.now():
+            return receipt
+        await workflow.wait_condition(lambda: self._desk.pending is not pending)
+        kept = self._record.status.receipts
+        if decision.decision_id in kept:
+            first = kept[decision.decision_id].model_copy(update=self._standing())
+            self._record.progress.update(receipts={**kept, decision.decision_id: first})
+        return receipt.model_copy(update=self._standing())
 
     @decide.validator
     def _may_decide(self, decision: Decision) -> None:
@@ -358,22 +376,44 @@ class ReviewWorkflow:
         except CountersignError as error:
             self._refuse(error, verdict, given)
 
-    def _take(self, decision: Decision) -> None:
+    def _take(self, decision: Decision) -> Receipt:
+        """Take a decision that counts, or answer a repeated one as the first time."""
+        receipts = self._record.status.receipts
         if self._desk.already_counted(decision):
-            return
-        self._desk.decide(decision, workflow.now())
+            return self._watch.told(decision.decision_id, receipts[decision.decision_id or ""])
+        signed_with = self._desk.signed_with(decision, workflow.now())
+        probed = self._watch.take(self._desk, decision, workflow.now())
+        if probed is not None:
+            caught: dict[str, Any] = {} if probed.caught is None else {"caught": probed.caught}
+            self._record.note("probed", actor=decision.reviewer, verdict=decision.verdict, **caught)
+            if probed.decision is None:
+                self._show_desk()
+                receipt = self._keep(decision)
+                self._record.write()
+                return receipt.model_copy(update={"notice": probed.notice})
+            decision = probed.decision
+        self._desk.decide(decision, workflow.now(), signed_with=signed_with)
         if decision.verdict in {Verdict.AMEND, Verdict.WITHDRAW} and self._desk.analysis is not None:
             self._effects.corrected(self._desk.analysis.key_findings)
         events = {Verdict.ASK: "asked", Verdict.WITHDRAW: "withdrawn"}
         facts: dict[str, Any] = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
-        if (signed_with := self._desk.decisions[-1].signed_with) != "":
+        if signed_with:
             facts["signed_with"] = signed_with
         if self._desk.pending is not None:
             facts["pending"] = self._desk.pending.outcome
         self._show_desk()
-        self._record.done(
-            events.get(decision.verdict, "decided"), actor=decision.reviewer, concerns=decision.on_behalf_of, **facts
-        )
+        receipt = self._keep(decision)
+        event = events.get(decision.verdict, "decided")
+        self._record.done(event, actor=decision.reviewer, concerns=decision.on_behalf_of, **facts)
+        return receipt if probed is None else receipt.model_copy(update={"notice": probed.notice})
+
+    def _keep(self, decision: Decision) -> Receipt:
+        """The receipt of a decision just taken, kept for when it comes again."""
+        receipt = self._receipt().model_copy(update={"verdict": decision.verdict, "content": content_of(decision)})
+        if decision.decision_id is not None:
+            receipts = self._record.status.receipts
+            self._record.progress.update(receipts={**receipts, decision.decision_id: receipt})
+        return receipt
 
     def _take_answer(self, answer: Answer) -> None:
         self._desk.answer(answer, workflow.now())
@@ -393,15 +433,22 @@ class ReviewWorkflow:
         findings = self._desk.analysis.key_findings if self._desk.analysis else ()
         return Receipt(
             review_id=self._record.status.review_id,
-            stage=self._record.status.stage,
-            outcome=self._desk.outcome,
-            signatures_missing=self._desk.signatures_missing,
+            **self._standing(),
             findings=len(findings),
             worst=max((finding.severity for finding in findings), key=lambda s: s.rank, default=None),
             digest=self._desk.digest or "",
-            pending=self._desk.pending.outcome if self._desk.pending else None,
-            pending_until=self._desk.pending.due if self._desk.pending else None,
         )
+
+    def _standing(self) -> dict[str, Any]:
+        """What of a receipt is about the review, and may have changed since."""
+        pending = self._desk.pending
+        return {
+            "stage": self._record.status.stage,
+            "outcome": self._desk.outcome,
+            "signatures_missing": self._desk.signatures_missing,
+            "pending": pending.outcome if pending else None,
+            "pending_until": pending.due if pending else None,
+        }
 
     def _desk_changed(self) -> None:
         """Other people may sign now, or an amendment has fallen with who made it."""
@@ -414,7 +461,7 @@ class ReviewWorkflow:
         desk = self._desk
         waiting = None if desk.outcome or desk.pending else ("requester" if desk.question else "reviewer")
         self._record.progress.update(
-            analysis=desk.analysis,
+            analysis=self._watch.clean(desk.analysis),
             digest=desk.digest,
             waiting_for=waiting,
             question=desk.question,
@@ -427,8 +474,10 @@ class ReviewWorkflow:
             pending=desk.pending.outcome if desk.pending else None,
             pending_until=desk.pending.due if desk.pending else None,
             signed_only=desk.authority.signed_only,
+            claim_token=desk.held.token if desk.held else None,
         )
 
 
 def _refusal(error: CountersignError) -> ApplicationError:
-    return ApplicationError(error.message, error.remedy, type=error.type, non_retryable=True)
+    rule = getattr(error, "rule", "")
+    return ApplicationError(error.message, error.remedy, rule, type=error.type, non_retryable=True)

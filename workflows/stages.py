@@ -31,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
         SpecialistReport,
     )
     from countersign.review.steps import AnalyseInput, JudgeInput, PlanInput, RecallInput, ReconcileInput, StepInput
-    from countersign.words import Outcome, Route, Stage, Tier
+    from countersign.words import Autonomy, Outcome, Route, Stage, Tier
 
 from workflows import options
 from workflows import search_attributes as attributes
@@ -83,6 +83,20 @@ class Stages:
         """A step has run out of time: the ones after it are not to wait as long again."""
         if isinstance(error, ActivityError) and error.retry_state is RetryState.TIMEOUT:
             self._patient = False
+
+    async def again(self, autonomy: Autonomy) -> Analysed:
+        """The stages that a rerun has: of a document that was read before, and without memory.
+
+        Corrections that people made since would tell this arm what the first one had to find out by itself. `autonomy`
+        is what the first one had, so that the gate judges both alike.
+        """
+        recall = Recall(autonomy=autonomy)
+        await self._screen()
+        intent = await self._understand()
+        plan = await self._plan(intent, recall)
+        reports = await self._analyse(intent, recall, plan)
+        analysis = await self._reconcile(intent, recall, reports)
+        return Analysed(intent, analysis, self._gate(analysis, intent, recall), self._left)
 
     def _options(self, profile: ActivityConfig, summary: str) -> ActivityConfig:
         return options.told(profile, summary, self._admission.tenant_hash, self._admission.weight)
@@ -197,7 +211,7 @@ class Stages:
                 raise
             recall = Recall(degraded=tuple(Tier))
         recall = self._left.permitted(recall)
-        self._record.progress.degrade(*(f"memory: {tier}" for tier in recall.degraded))
+        self._record.progress.degrade(*(f"memory: {tier}" for tier in recall.degraded), *recall.disputed)
         self._record.progress.update(autonomy=recall.autonomy)
         self._record.done(
             "recalled",

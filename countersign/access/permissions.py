@@ -34,6 +34,15 @@ class Action(StrEnum):
     MANAGE_KEYS = "manage_keys"
     MANAGE_LIMITS = "manage_limits"
     READ_METRICS = "read_metrics"
+    READ_COSTS = "read_costs"
+    """Tokens and money by agent and model."""
+    READ_LIMITS = "read_limits"
+    READ_CIRCUITS = "read_circuits"
+    """Which models and tools may be called now."""
+    READ_AUTONOMY = "read_autonomy"
+    """What each cell may do without a person, and who granted it (as a pseudonym)."""
+    READ_MEMORY = "read_memory"
+    """Corrections and knowledge: words of documents and of reviewers."""
 
 
 MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
@@ -61,6 +70,9 @@ MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
                 Action.READ_QUEUE,
                 Action.CLAIM,
                 Action.DECIDE,
+                Action.READ_AUTONOMY,
+                Action.READ_CIRCUITS,
+                Action.READ_MEMORY,
             }
         ),
         # Reads everything, changes nothing.
@@ -73,6 +85,11 @@ MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
                 Action.FOLLOW,
                 Action.READ_QUEUE,
                 Action.READ_METRICS,
+                Action.READ_COSTS,
+                Action.READ_LIMITS,
+                Action.READ_AUTONOMY,
+                Action.READ_CIRCUITS,
+                Action.READ_MEMORY,
             }
         ),
         # Keeps it running: sees how much there is and how long it waits, not what it says.
@@ -82,6 +99,10 @@ MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
                 Action.READ_QUEUE,
                 Action.MANAGE_LIMITS,
                 Action.READ_METRICS,
+                Action.READ_COSTS,
+                Action.READ_LIMITS,
+                Action.READ_AUTONOMY,
+                Action.READ_CIRCUITS,
             }
         ),
         # Everything within the tenant.

@@ -66,20 +66,22 @@ class Door:
     async def enter(self, ask: Ask) -> Entry:
         """Ask for a place; a refusal is an answer. What was let in before is let in again, free of charge.
 
-        A refusal for rate counts as a strike against the user, one for a full room or during a cooldown does not.
+        A refusal for rate counts as a strike against the user, one for a full room or during a cooldown does not. Those
+        of a batch have an allowance of their own, and are nobody's strikes.
         """
         limits = await self._limits.of(ask.tenant, ask.user_hash)
         review = review_of(ask.tenant, ask.review_id)
         keys = (
             f"{PREFIX}:answer:{review}",
-            f"{PREFIX}:user:{ask.tenant}/{ask.user_hash}",
-            f"{PREFIX}:tenant:{ask.tenant}",
+            f"{PREFIX}:user:{ask.user_account}",
+            f"{PREFIX}:tenant:{ask.tenant_account}",
         )
-        bounds = Bounds.of(limits)
+        bounds_of = Bounds.of_batches if ask.batch else Bounds.of
+        bounds = bounds_of(limits)
         reply = await self._ask("enter", ask.tenant, review, bounds, keys, int(ask.running))
         if reply is not None:
             return _entry(reply, bounds)
-        local = Bounds.of(limits, limits.local_fraction)
+        local = bounds_of(limits, limits.local_fraction)
         return replace(self._alone().enter(self._now(), ask, local), degraded=True)
 
     async def leave(self, tenant: str, review_id: str) -> None:

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+BATCH = "batch"
+"""The account of a tenant's batches. No pseudonym of a user looks like this."""
+
 
 class Place(StrEnum):
     """Where a review stands that was let in."""
@@ -28,6 +31,7 @@ class Refused(StrEnum):
 class Ask:
     """One review that wants in. `running`: its workflow runs already (a raw start), so it may take a lease at once.
 
+    `batch`: it is one of a batch, which has an allowance of its own and asks again by itself: a refusal is no strike.
     Asking again for the same tenant and review id changes nothing and is answered as the first time.
     """
 
@@ -35,6 +39,17 @@ class Ask:
     user_hash: str
     review_id: str
     running: bool = False
+    batch: bool = False
+
+    @property
+    def user_account(self) -> str:
+        """Whose allowance it is charged to."""
+        return f"{self.tenant}/{BATCH if self.batch else self.user_hash}"
+
+    @property
+    def tenant_account(self) -> str:
+        """The same for the tenant."""
+        return f"{self.tenant}/{BATCH}" if self.batch else self.tenant
 
 
 @dataclass(frozen=True)

@@ -63,10 +63,13 @@ class Turn:
 class Entering:
     """A review that is past the door and has yet to be accepted. Made by `Intake.entering`."""
 
-    def __init__(self, intake: "Intake", ask: Ask, entry: Entry, running: Running | None) -> None:
+    def __init__(
+        self, intake: "Intake", ask: Ask, entry: Entry, running: Running | None, batch_id: str | None = None
+    ) -> None:
         self.ask = ask
         self.entry = entry
         self.running = running
+        self.batch_id = batch_id
         self.accepted = False
         self._intake = intake
 
@@ -106,21 +109,30 @@ class Intake:
         self._waiting = waiting
 
     @asynccontextmanager
-    async def entering(
-        self, tenant: str, user: str, review_id: str, *, fresh: bool = False, running: Running | None = None
+    async def entering(  # noqa: PLR0913 - all that a review enters with
+        self,
+        tenant: str,
+        user: str,
+        review_id: str,
+        *,
+        fresh: bool = False,
+        running: Running | None = None,
+        batch_id: str | None = None,
     ) -> AsyncIterator[Entering]:
         """Pass the door with a review; unless it is accepted in the block, its place is given back.
 
         Raises `RateLimited` and `Overloaded` when the door refuses. A review that was accepted before is never refused,
         even when the door has forgotten it; of an id made just now (`fresh`) there is none, and none is looked for.
+        One of a batch is charged to the tenant's batches, and goes after those that somebody waits for.
         """
-        ask = Ask(tenant, self._pseudonyms.of("user", user), review_id, running=running is not None)
+        user_hash = self._pseudonyms.of("user", user)
+        ask = Ask(tenant, user_hash, review_id, running=running is not None, batch=batch_id is not None)
         entry = await self._door.enter(ask)
         if entry.refused is not None:
             if fresh or not await self._reviews.exists(tenant, review_id):
                 raise refusal(entry)
             entry = replace(entry, place=Place.ROOM, refused=None, existing=True, retry_after_s=0.0)
-        entering = Entering(self, ask, entry, running)
+        entering = Entering(self, ask, entry, running, batch_id)
         try:
             yield entering
         finally:
@@ -180,6 +192,7 @@ class Intake:
             run_id=running.run_id if running else None,
             in_flight=running is not None and place.entry.place is Place.FLIGHT,
             estimate_s=place.entry.estimate_s,
+            batch_id=place.batch_id,
         )
         entered = await self._reviews.accept(review, source, media_type)
         return Accepted(

@@ -52,18 +52,25 @@ class Limits(BaseModel):
     """Reviews of one tenant that may wait for its reviewers; beyond, what would need a person waits at the door."""
     weight: float = Field(default=1.0, ge=0.01, le=100)
     """The tenant's share against the others', here and as Temporal's fairness weight."""
+    probe_share: float = Field(default=0.02, ge=0, le=1)
+    """Share of the reviews asked for that carry a vigilance probe: a finding known to be wrong, for the reviewer."""
+
+    batch_per_hour: int = Field(default=10_000, ge=1, le=10_000_000)
+    """Reviews of a tenant's batches that are let in an hour. A batch waits for it; its user's own allowance is left."""
 
     # Of the whole house: only the scope of everyone may set these.
     in_flight_all: int = Field(default=16, ge=1, le=100_000)
     room: int = Field(default=1_000, ge=1, le=1_000_000)
     """Reviews that may wait for their turn, of all tenants together."""
+    batch_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of `in_flight_all` that batches may hold: the rest is kept for those who wait for an answer."""
     local_fraction: float = Field(default=0.2, gt=0, le=1)
     """Share of every limit that each process grants by itself while Redis is away."""
 
 
-OF_THE_HOUSE = frozenset({"in_flight_all", "room", "local_fraction"})
+OF_THE_HOUSE = frozenset({"in_flight_all", "room", "batch_share", "local_fraction"})
 """Fields that only the scope of everyone may set."""
-OF_THE_TENANT = frozenset({"tenant_per_hour", "in_flight", "attention", "weight"})
+OF_THE_TENANT = frozenset({"tenant_per_hour", "batch_per_hour", "in_flight", "attention", "weight"})
 """Fields that a user's scope may not set."""
 
 Fields = dict[str, Any]

@@ -6,7 +6,7 @@ far below 2^53, where a Lua number stops being exact. Method for method and name
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 
 from countersign.admission.entry import Ask, DoorStanding, Entry, Place, Refused
 from countersign.admission.fair import expected_ahead, place_in, turn_in
@@ -21,6 +21,8 @@ FRESH = 60 * SECOND
 LEASE = 15 * 60 * SECOND
 """How long a lease outlives its last renewal."""
 
+NO_ABUSE = 1_000_000
+"""More strikes than an hour can bring; its product with an hour is still exact in Lua."""
 MAX_LEVEL = 30
 """Cooldowns double no further; far beyond every cap."""
 PACE_MEMORY = 1 - 1 / 64
@@ -66,6 +68,13 @@ class Bounds:
             in_flight_all=part(limits.in_flight_all),
             room=part(limits.room),
         )
+
+    @classmethod
+    def of_batches(cls, limits: Limits, fraction: float = 1.0) -> "Bounds":
+        """The limits of a tenant's batches: an allowance of their own, and no strike that could begin a cooldown."""
+        per_hour = max(1, int(limits.batch_per_hour * fraction))
+        bounds = cls.of(limits, fraction)
+        return replace(bounds, user_per_hour=per_hour, tenant_per_hour=per_hour, abuse_strikes=NO_ABUSE)
 
     def arguments(self) -> tuple[str | int, ...]:
         """As the script takes them, in its order: that of the fields."""
@@ -160,7 +169,7 @@ class DoorModel:
         """Let a review in, or say why not. What is refused costs nothing of any allowance."""
         self._expire(now)
         review = review_of(ask.tenant, ask.review_id)
-        user = self.users.get(f"{ask.tenant}/{ask.user_hash}", User())
+        user = self.users.get(ask.user_account, User())
         until, ahead = self.answers.get(review, (0, -1))
         if review in self.flight or (until > now and review not in self.room and ahead < 0):
             return self._entry(now, user, bounds, place=Place.FLIGHT, existing=True)
@@ -172,9 +181,9 @@ class DoorModel:
         if now < user.cooling_until:
             return self._entry(now, user, bounds, refused=Refused.COOLDOWN)
         of_user, wait_user = _charged(now, user.used_until, bounds.user_per_hour)
-        of_tenant, wait_tenant = _charged(now, self.tenants.get(ask.tenant, 0), bounds.tenant_per_hour)
+        of_tenant, wait_tenant = _charged(now, self.tenants.get(ask.tenant_account, 0), bounds.tenant_per_hour)
         if wait_user > 0 or wait_tenant > 0:
-            self.users[f"{ask.tenant}/{ask.user_hash}"] = user
+            self.users[ask.user_account] = user
             _strike(now, user, 1, bounds)
             refused = Refused.USER_RATE if wait_user > 0 else Refused.TENANT_RATE
             wait = wait_user if wait_user > 0 else wait_tenant
@@ -199,8 +208,8 @@ class DoorModel:
             self.room[review] = now + FRESH
             self.waiting[ask.tenant] += 1
             self.weights[ask.tenant] = bounds.weight
-        user.used_until, self.tenants[ask.tenant] = of_user, of_tenant
-        self.users[f"{ask.tenant}/{ask.user_hash}"] = user
+        user.used_until, self.tenants[ask.tenant_account] = of_user, of_tenant
+        self.users[ask.user_account] = user
         self.answers[review] = (now + DAY, ahead)
         place = Place.FLIGHT if lease else Place.ROOM
         return self._entry(now, user, bounds, place=place, ahead=max(0, ahead))

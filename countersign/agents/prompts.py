@@ -11,6 +11,7 @@ from countersign.agents.blocks import Block, mark_for, render
 from countersign.agents.deps import AgentDeps
 from countersign.agents.plans import sections_with_cues
 from countersign.document.model import Section
+from countersign.learning.apply import HINTS
 from countersign.playbook.model import Family
 from countersign.review.payloads import Finding, PlannedTask
 from countersign.words import Severity
@@ -61,8 +62,9 @@ Answer the question of every clause family in the task block from the text you a
   searched = the labels of the outline block, which are what you read. Any other family that is not there: no finding.
 - clause is the family's key. confidence says how sure you are of that finding, 0 to 1; text that may have been cut,
   garbled or written in a language you read badly lowers it.
-- corrections block: what people changed in earlier reviews. Where one applies, follow it, put its id into the finding's
-  corrections, and write "because of correction N" in the statement. They never change what the text says."""
+- corrections block: what people added, reworded or rejected in earlier reviews, as data. Look for what they added, word
+  your finding like theirs where the text says the same, and put the correction's id into the finding's corrections.
+  They never change what the text says, nor a severity: rate by the playbook alone."""
 )
 
 SYNTHESIS_INSTRUCTIONS = (
@@ -73,7 +75,7 @@ summary: for a business reader in at most 250 words: what the contract is and wh
 gravest first, what is missing, and what to do about each (ask for the playbook's suggestion). Answer the ask if it is a
 question. contradictions: pairs of findings that cannot both be right, by id. confidence: how sure you are of the whole.
 requires_human_review: true when a finding is critical, findings contradict each other, or your confidence is below
-0.8."""
+0.8. Where a finding has severity_before_corrections, that one counts for confidence and requires_human_review."""
 )
 
 
@@ -243,7 +245,13 @@ def _memory(deps: AgentDeps, *, families: set[str] | None = None) -> list[Block]
     if recall.profile:
         blocks.append(Block("profile", json.dumps(recall.profile, ensure_ascii=False)))
     if families is not None:
-        corrections = [c.model_dump(mode="json") for c in recall.corrections if c.clause in families]
+        shown = {"correction_id", "clause", "change", "note"}
+        # What makes a finding milder or graver is done by code afterwards (`countersign.learning.apply`).
+        corrections = [
+            c.model_dump(mode="json", include=shown)
+            for c in recall.corrections
+            if c.kind in HINTS and c.clause in {*families, ""}
+        ]
         if corrections:
             blocks.append(Block("corrections", json.dumps(corrections, ensure_ascii=False, indent=1)))
         blocks.extend(Block("knowledge", hit.passage, hit.source) for hit in recall.knowledge)
@@ -254,6 +262,8 @@ def _finding_row(deps: AgentDeps, finding: Finding) -> dict[str, object]:
     """A finding as the synthesis sees it; a family of an older playbook is shown by its key."""
     title = next((f.title for f in deps.playbook.families if f.key == finding.clause), finding.clause)
     row = finding.model_dump(mode="json", include={"id", "clause", "severity", "position", "statement", "confidence"})
+    if finding.uncorrected not in (None, finding.severity):
+        row["severity_before_corrections"] = finding.uncorrected
     quotes = [evidence.quote for evidence in finding.evidence]
     return {**row, "title": title, "suggestion": finding.suggestion, "quotes": quotes}
 

@@ -140,7 +140,7 @@ async def synthesise(
         synthesis.requires_human_review
         or bool(synthesis.contradictions)
         or synthesis.confidence < deps.playbook.signing.confidence
-        or any(finding.severity is Severity.CRITICAL for finding in findings)
+        or any(finding.gravest is Severity.CRITICAL for finding in findings)
     )
     return synthesis.model_copy(update={"requires_human_review": needs_person}), metrics, without
 

@@ -38,7 +38,7 @@ class Config:
     """Share of slow calls in the window that opens the circuit."""
     open_s: float = Field(default=10.0, gt=0, le=86_400)
     """How long it stays open the first time; each further time in a row twice as long."""
-    open_cap_s: float = Field(default=45.0, gt=0, le=86_400)
+    open_cap_s: float = Field(default=30.0, gt=0, le=86_400)
     """Longest time it stays open by itself: so long after its recovery a provider may be left alone."""
     jitter: float = Field(default=0.2, ge=0, le=0.9)
     """Up to this share of the open time is left out by chance, so that several clusters do not probe in step."""

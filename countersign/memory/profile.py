@@ -1,4 +1,4 @@
-"""Warm memory: profiles, corrections people made, evidence of agreement, and the autonomy granted to each cell."""
+"""Warm memory: profiles, evidence of agreement, and the autonomy granted to each cell."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,8 @@ from datetime import datetime
 import asyncpg
 from pydantic import BaseModel, ConfigDict
 
-from countersign.review.payloads import Correction, ReviewKey
+from countersign.learning.book import Prepared, store
+from countersign.review.payloads import ReviewKey
 from countersign.store.database import Database
 from countersign.store.vault import Vault, context
 from countersign.words import Autonomy, Route, Verdict
@@ -15,15 +16,6 @@ from countersign.words import Autonomy, Route, Verdict
 
 class _Fact(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class NewCorrection(_Fact):
-    """One change a person made to one finding, as it is learned."""
-
-    clause: str
-    finding_id: str
-    change: str
-    note: str = ""
 
 
 class Pair(_Fact):
@@ -64,17 +56,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (workflow_id) DO NOTHING RETURNING true
 """
 
-_CORRECTION = """
-INSERT INTO corrections (workflow_id, tenant, playbook, contract_type, clause, finding_id, sealed)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-"""
-
-_CORRECTIONS = """
-SELECT correction_id, workflow_id, clause, sealed FROM corrections
-WHERE tenant = $1 AND playbook = $2 AND contract_type = $3 AND ($4::text[] IS NULL OR clause = ANY($4))
-ORDER BY correction_id DESC LIMIT $5
-"""
-
 _CELLS = """
 SELECT tenant, playbook, contract_type, coalesce(c.level, 'supervised') AS autonomy,
        coalesce(p.pairs, 0) AS pairs, coalesce(p.agreed, 0) AS agreed
@@ -89,7 +70,7 @@ ORDER BY tenant, playbook, contract_type
 
 
 class ProfileMemory:
-    """Tables `profiles`, `pairs`, `corrections`, `cells`. What people wrote is sealed with a key of their tenant."""
+    """Tables `profiles`, `pairs` and `cells`. What people wrote is sealed with a key of their tenant."""
 
     def __init__(self, db: Database, vault: Vault) -> None:
         self._db = db
@@ -112,30 +93,16 @@ class ProfileMemory:
             self._seal(tenant, facts, "profile", user_hash),
         )
 
-    async def corrections(
-        self, tenant: str, playbook: str, contract_type: str, clauses: Sequence[str] | None, limit: int = 50
-    ) -> tuple[Correction, ...]:
-        """What people changed in this cell's earlier reviews, newest first; `clauses` None means all of them."""
-        wanted = None if clauses is None else list(clauses)
-        rows = await self._db.fetch(_CORRECTIONS, tenant, playbook, contract_type, wanted, limit)
-        return tuple(
-            Correction(
-                correction_id=row["correction_id"],
-                clause=row["clause"],
-                **self._open(tenant, row["sealed"], "correction", row["workflow_id"]),
-            )
-            for row in rows
-        )
-
     async def learn(  # noqa: PLR0913 - one transaction, so one call
         self,
         key: ReviewKey,
         *,
         playbook: str,
         contract_type: str,
-        corrections: Sequence[NewCorrection],
+        corrections: Sequence[Prepared],
         pair: Pair,
         reviewer_hash: str,
+        playbook_version: str = "",
     ) -> int:
         """Store the pair and its corrections, all or nothing and once per workflow; returns the corrections stored.
 
@@ -161,22 +128,13 @@ class ProfileMemory:
                     "SELECT count(*) FROM corrections WHERE workflow_id = $1", key.workflow_id
                 )
                 return stored
-            await connection.executemany(
-                _CORRECTION,
-                [
-                    (
-                        key.workflow_id,
-                        key.tenant,
-                        playbook,
-                        contract_type,
-                        item.clause,
-                        item.finding_id,
-                        self._seal(
-                            key.tenant, {"change": item.change, "note": item.note}, "correction", key.workflow_id
-                        ),
-                    )
-                    for item in corrections
-                ],
+            await store(
+                connection,
+                key,
+                corrections,
+                playbook=playbook,
+                playbook_version=playbook_version,
+                contract_type=contract_type,
             )
         return len(corrections)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from countersign.errors import PlaybookError
-from countersign.playbook.model import Playbook
+from countersign.playbook.model import Learning, Playbook
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,47}")
 _SHOWN = 80
@@ -33,10 +33,10 @@ def load_playbook(folder: Path, name: str) -> Playbook:
     # Every step of a review asks for its playbook: the folder is listed only to say what there is instead.
     if not _NAME.fullmatch(name) or not path.is_file():
         known = list_playbooks(folder)
-        there = f"Known playbooks: {', '.join(known)}." if known else "The folder holds none."
+        # Neither what was given nor where the folder is: this is said to clients too, and enters histories.
         raise PlaybookError(
-            f"There is no playbook {name!r} in {folder}",
-            remedy=f"{there} Name one of them or add a file <name>.toml.",
+            "playbook: there is none of this name",
+            remedy=f"The playbooks are {', '.join(known)}" if known else "Set COUNTERSIGN_PLAYBOOKS to their folder",
         )
     return _parsed(path, path.read_bytes())
 
@@ -47,16 +47,18 @@ def _parsed(path: Path, content: bytes) -> Playbook:
     try:
         data = tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise PlaybookError(f"{path}: is not UTF-8 text (byte {error.start})", remedy="Save it as UTF-8.") from error
+        raise PlaybookError(
+            f"{path.name}: is not UTF-8 text (byte {error.start})", remedy="Save it as UTF-8."
+        ) from error
     except tomllib.TOMLDecodeError as error:
-        raise PlaybookError(f"{path}: is not TOML: {error}", remedy="Mend the line that is named.") from error
+        raise PlaybookError(f"{path.name}: is not TOML: {error}", remedy="Mend the line that is named.") from error
     try:
         playbook = Playbook.model_validate(data)
     except ValidationError as error:
         raise PlaybookError(_explained(path, data, error), remedy=_remedy(error)) from error
     if playbook.name != path.stem:
         raise PlaybookError(
-            f"{path}: field name: value {playbook.name!r} is not the file's name",
+            f"{path.name}: field name: value {playbook.name!r} is not the file's name",
             remedy=f'Write name = "{path.stem}", or rename the file.',
         )
     return playbook
@@ -89,7 +91,7 @@ def _explained(path: Path, data: object, error: ValidationError) -> str:
     """File, field, what is wrong and the value, for the first mistake; how many more there are."""
     first = error.errors(include_url=False)[0]
     message = first["msg"].removeprefix("Value error, ")
-    told = f"{path}: field {_field(data, first['loc'])}: {message[:1].lower()}{message[1:]}"
+    told = f"{path.name}: field {_field(data, first['loc'])}: {message[:1].lower()}{message[1:]}"
     if first["type"] != "missing" and first["loc"]:
         value = repr(first["input"])
         told += f"; value {value if len(value) <= _SHOWN else value[:_SHOWN] + '…'}"
@@ -110,3 +112,12 @@ def _remedy(error: ValidationError) -> str:
             return f"Write one of {allowed}."
         case _:
             return "Correct the value and load the playbook again."
+
+
+def learning_of(folder: Path, name: str) -> Learning:
+    """What a playbook says of corrections; the defaults where it is gone: it analyses nothing then, and its corrections
+    can still be looked at."""
+    try:
+        return load_playbook(folder, name).learning
+    except PlaybookError:
+        return Learning()

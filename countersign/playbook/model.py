@@ -129,6 +129,44 @@ class ToolSection(_Data):
     require_approval: Annotated[Tools, AfterValidator(_with_effect)] = ()
 
 
+class Quorum(_Data):
+    """How many it takes, by the severity of the finding that is to become milder."""
+
+    info: int = Field(default=1, ge=1, le=20)
+    low: int = Field(default=1, ge=1, le=20)
+    medium: int = Field(default=1, ge=1, le=20)
+    high: int = Field(default=1, ge=1, le=20)
+    critical: int = Field(default=1, ge=1, le=20)
+
+    def at(self, severity: Severity) -> int:
+        """The number at this severity."""
+        return int(getattr(self, severity))
+
+
+class People(Quorum):
+    """Different people: two for what is grave, so that nobody takes it down alone."""
+
+    high: int = Field(default=2, ge=1, le=20)
+    critical: int = Field(default=2, ge=1, le=20)
+
+
+class Reviews(Quorum):
+    """Different reviews: two for what is critical."""
+
+    critical: int = Field(default=2, ge=1, le=20)
+
+
+class Learning(_Data):
+    """What it takes until a correction that makes findings milder is in force, and how long any correction is."""
+
+    people: People = People()
+    """Different people who stand behind it."""
+    reviews: Reviews = Reviews()
+    """Different reviews it was made in."""
+    expire_days: int = Field(default=365, ge=1, le=3650)
+    """Days after which a correction that nobody confirmed no longer counts."""
+
+
 class Playbook(_Data):
     """One playbook file, `playbooks/<name>.toml`."""
 
@@ -143,6 +181,7 @@ class Playbook(_Data):
     sla: Sla = Sla()
     signing: Signing = Signing()
     tools: ToolSection = ToolSection()
+    learning: Learning = Learning()
     specialists: tuple[Specialist, ...] = Field(min_length=1)
     families: tuple[Family, ...] = Field(min_length=1)
 

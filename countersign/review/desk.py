@@ -52,6 +52,13 @@ def digest_of(analysis: AnalysisResult, playbook_version: str, answers: Sequence
     return hashlib.sha256(json.dumps(shown, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def content_of(decision: Decision) -> str:
+    """SHA-256 (hex) of what a person decided, to tell a decision that is repeated from another one of the same id."""
+    exclude = {"decision_id", "content", "proof", *(() if decision.on_behalf_of else ("on_behalf_of",))}
+    given = decision.model_dump(mode="json", exclude=exclude)
+    return decision.content or hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Pending:
     """An outcome that takes effect at `due`, unless the decision that gave it is withdrawn or falls before."""
@@ -89,7 +96,8 @@ class Desk:
         self._amended = False
         self._unamended: _Unamended | None = None
         self._escalated = False
-        self._seen_ids: set[str] = set()
+        self._seen: dict[str, str] = {}
+        """Content of each decision that counted and had an id, by that id."""
         self._counted: list[int] = []
         """Numbers of the decisions that are signatures in force."""
         self.decisions: list[DecisionRecord] = []
@@ -103,6 +111,12 @@ class Desk:
         self._analysis = analysis
         self._required = 2 if route is Route.FOUR_EYES else 1
         self._require()
+
+    def unveil(self, analysis: AnalysisResult, uncounted: Decision | None = None) -> None:
+        """Show this from now on, without the probe; `uncounted` is a decision that must be given again."""
+        self._analysis = analysis
+        if uncounted is not None and uncounted.decision_id is not None:
+            self._seen[uncounted.decision_id] = content_of(uncounted)
 
     @property
     def analysis(self) -> AnalysisResult | None:
@@ -132,6 +146,11 @@ class Desk:
         return max(0, self._required - len(self._counted))
 
     @property
+    def counted(self) -> tuple[DecisionRecord, ...]:
+        """The decisions that were neither withdrawn nor have fallen, in order."""
+        return tuple(d for d in self.decisions if not d.void and d.verdict is not Verdict.WITHDRAW)
+
+    @property
     def corrections(self) -> tuple[Edit, ...]:
         """Every edit that counted, in order."""
         return tuple(edit for decision in self.decisions if not decision.void for edit in decision.edits)
@@ -139,11 +158,25 @@ class Desk:
     # --- decisions ---
 
     def already_counted(self, decision: Decision) -> bool:
-        """Whether this very decision (by `decision_id`) has counted before: a retry, answered like the first time."""
-        return decision.decision_id is not None and decision.decision_id in self._seen_ids
+        """Whether this very decision (by `decision_id`) has counted before: a retry, answered like the first time.
+
+        Raises `DecisionRefused` when the id is another decision's.
+        """
+        seen = self._seen.get(decision.decision_id or "")
+        if seen is not None and seen != content_of(decision):
+            raise DecisionRefused(
+                "another decision was given under this id before", rule="key_reused", remedy="Use a new id for it"
+            )
+        return seen is not None
 
     def check(self, decision: Decision, at: datetime) -> None:
         """Raise `DecisionRefused` unless the decision would count at this time. Changes nothing."""
+        if not self.already_counted(decision):
+            self._check(decision, at)
+            self.signed_with(decision, at)
+
+    def _check(self, decision: Decision, at: datetime) -> None:
+        """All but the proof."""
         if self.already_counted(decision):
             return
         if decision.verdict is Verdict.WITHDRAW:
@@ -160,19 +193,24 @@ class Desk:
                 remedy="Look at its status again, then decide",
             )
         check_content(decision, self._analysis, is_question_open=self.question is not None)
-        self.authority.check_proof(decision, decision.reviewer, at)
 
-    def decide(self, decision: Decision, at: datetime) -> Outcome | None:
+    def signed_with(self, decision: Decision, at: datetime) -> str:
+        """The id of the key that proves who decided; "" where none is asked for. Raises `DecisionRefused`."""
+        return self.authority.check_proof(decision, decision.reviewer, at)
+
+    def decide(self, decision: Decision, at: datetime, *, signed_with: str | None = None) -> Outcome | None:
         """Take a decision; the outcome if it ends the review. Raises `DecisionRefused` as `check` does.
 
-        Where it takes effect only later, there is `pending` instead of an outcome.
+        Where it takes effect only later, there is `pending` instead of an outcome. `signed_with` is what the method of
+        this name said, where the decision has been worked on since, so that its proof is no longer of what it says.
         """
-        self.check(decision, at)
+        self._check(decision, at)
         if self.already_counted(decision):
             return self.outcome
+        if signed_with is None:
+            signed_with = self.signed_with(decision, at)
         if decision.decision_id is not None:
-            self._seen_ids.add(decision.decision_id)
-        signed_with = self.authority.check_proof(decision, decision.reviewer, at)
+            self._seen[decision.decision_id] = content_of(decision)
         if decision.verdict is Verdict.WITHDRAW:
             self._withdraw(decision.reviewer)
         else:
@@ -239,7 +277,7 @@ class Desk:
     def _require(self) -> None:
         """How many must sign can grow while the review waits, and never shrinks."""
         findings = self._analysis.key_findings if self._analysis is not None else ()
-        worst = max((finding.severity for finding in findings), key=lambda s: s.rank, default=Severity.INFO)
+        worst = max((finding.gravest for finding in findings), key=lambda s: s.rank, default=Severity.INFO)
         self._required = max(self._required, self.authority.people_needed(worst))
 
     def _void(self, number: int, why: str) -> DecisionRecord:

@@ -1,10 +1,10 @@
-"""Typed edits of an analysis: made, and told in words. Pure."""
+"""Typed edits of an analysis, and what a decision has to say for itself. Pure."""
 
 from collections.abc import Sequence
 
 from countersign.errors import DecisionRefused
 from countersign.review.payloads import AnalysisResult, Decision, Edit, Finding
-from countersign.words import Severity, Verdict
+from countersign.words import Verdict
 
 
 def apply_edits(analysis: AnalysisResult, edits: Sequence[Edit]) -> AnalysisResult:
@@ -49,29 +49,6 @@ def apply_edits(analysis: AnalysisResult, edits: Sequence[Edit]) -> AnalysisResu
             )
         findings[finding.id] = finding.model_copy(update=changes)
     return analysis.model_copy(update={"key_findings": tuple(findings.values())})
-
-
-def changes_in_words(before: AnalysisResult, edits: Sequence[Edit]) -> list[tuple[Edit, Finding | None, str]]:
-    """Each edit with the finding it changed and the change in words: "severity high -> low", "removed"."""
-    findings = {finding.id: finding for finding in before.key_findings}
-    changes: list[tuple[Edit, Finding | None, str]] = []
-    for edit in edits:
-        finding = findings.get(edit.finding_id or "")
-        if edit.action == "remove":
-            change = "removed"
-        elif edit.action == "add":
-            change = f"added {edit.severity or Severity.MEDIUM}: {edit.statement or ''}"
-        else:
-            parts = []
-            if edit.severity is not None and finding is not None:
-                parts.append(f"severity {finding.severity} -> {edit.severity}")
-            if edit.statement is not None:
-                parts.append(f"statement: {edit.statement}")
-            if edit.clause is not None and finding is not None:
-                parts.append(f"clause {finding.clause} -> {edit.clause}")
-            change = "; ".join(parts)
-        changes.append((edit, finding, change))
-    return changes
 
 
 def check_content(decision: Decision, analysis: AnalysisResult | None, *, is_question_open: bool) -> None:

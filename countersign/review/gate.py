@@ -52,7 +52,7 @@ def gate(
     if policy.contract_types and contract_type and contract_type not in policy.contract_types:
         level = Autonomy.SUPERVISED
         reasons += (f"the contract looks like {contract_type}, which this playbook is not for",)
-    worst = max((finding.severity for finding in analysis.key_findings), key=lambda s: s.rank, default=Severity.INFO)
+    worst = max((finding.gravest for finding in analysis.key_findings), key=lambda s: s.rank, default=Severity.INFO)
     people = people_needed(policy, worst)
     if people > 2:
         reasons += (f"a finding is {worst}: {people} people sign",)

@@ -7,7 +7,7 @@ integer micro-dollars, durations are integer milliseconds unless named otherwise
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from countersign.words import (
     Autonomy,
@@ -98,7 +98,7 @@ class SigningPolicy(Payload):
     require_signed: bool = False
     """Whether a decision counts only with a proof of who made it."""
     governed: bool = False
-    """Whether `SigningTerms` are asked for: who may sign is data, or a decision is judged again when it takes effect."""
+    """Whether `SigningTerms` are asked for: who may sign is data, or a decision is judged when it takes effect."""
 
 
 class Absence(Payload):
@@ -133,6 +133,22 @@ class SigningTerms(Payload):
     """The tenant's word; the playbook's counts as well."""
 
 
+class ProbeSeed(Payload):
+    """A finding that the playbook makes plausible and that will be wrong: it gets a quotation about something else."""
+
+    clause: str
+    specialist: str
+    severity: Severity
+    statement: str
+    suggestion: str = ""
+
+
+class Probe(Payload):
+    """A vigilance probe that admission drew for this review: what may be planted, in order of preference."""
+
+    seeds: tuple[ProbeSeed, ...] = ()
+
+
 class Admission(Payload):
     """What admission fixed for the whole review."""
 
@@ -149,6 +165,12 @@ class Admission(Payload):
     """The tenant's share against the others', as Temporal's fairness weight."""
     sentinel_model: str | None = None
     """Model of the sentinel agent; None where none is configured: patterns and scorer alone."""
+    probe: Probe | None = None
+    """What to test the reviewer's attention with; None for nearly all reviews."""
+    batch_id: str | None = None
+    """The batch the review is one of; None when somebody waits for it."""
+    model: str | None = None
+    """Model of every agent but the sentinel, in the place of playbook and settings: a rerun with another arm."""
 
 
 class ReadReport(Payload):
@@ -205,6 +227,11 @@ class Correction(Payload):
     change: str
     """What was changed, in words: "severity high -> low", "removed", "statement: …"."""
     note: str = ""
+    kind: str = ""
+    """What a person did to the finding (`countersign.learning.lesson.Kind`); empty in what older versions recalled."""
+    position: Position | None = None
+    before: Severity | None = None
+    after: Severity | None = None
 
 
 class KnowledgeHit(Payload):
@@ -224,6 +251,8 @@ class Recall(Payload):
     knowledge: tuple[KnowledgeHit, ...] = ()
     autonomy: Autonomy = Autonomy.SUPERVISED
     degraded: tuple[Tier, ...] = ()
+    disputed: tuple[str, ...] = ()
+    """Corrections that contradict each other and are therefore not in force, one line a clause."""
 
 
 class PlannedTask(Payload):
@@ -269,6 +298,21 @@ class Finding(Payload):
     """What the playbook would rather have: the text of the preferred or fallback position."""
     corrections: tuple[int, ...] = ()
     """Corrections that changed this finding ("because of correction 17")."""
+    uncorrected: Severity | None = None
+    """The severity before corrections changed it. The gate goes by the graver of the two."""
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `uncorrected` while it is unset: it is younger than digests of findings that people have signed."""
+        dumped: dict[str, Any] = handler(self)
+        if self.uncorrected is None:
+            dumped.pop("uncorrected", None)
+        return dumped
+
+    @property
+    def gravest(self) -> Severity:
+        """The severity that decides who must look: no correction takes a person away."""
+        return max(self.severity, self.uncorrected or self.severity, key=lambda severity: severity.rank)
 
 
 class DraftFinding(Payload):
@@ -395,6 +439,8 @@ class Decision(Payload):
     digest: str | None = None
     decision_id: str | None = None
     """Makes a retried decision count once; the update id where there is none."""
+    content: str | None = None
+    """Digest of the decision as its sender gave it (`desk.content_of`), since `digest` may be filled in on the way."""
     claim: int | None = None
     """Fencing token of the reviewer's claim; one that has lapsed or passed to another is refused."""
     on_behalf_of: str | None = Field(default=None, min_length=1, max_length=200)
@@ -531,6 +577,12 @@ class Receipt(Payload):
     pending: Outcome | None = None
     """What the review ends as unless the decision is withdrawn by `pending_until`."""
     pending_until: datetime | None = None
+    verdict: Verdict | None = None
+    """What was decided; None for an answer."""
+    content: str = ""
+    """Digest of the decision as it was given: what comes again under its id must have the same."""
+    notice: str = ""
+    """What the reviewer is to know beside: that a vigilance probe was in what they were shown, and its fate."""
 
 
 class Failure(Payload):
@@ -570,6 +622,8 @@ class ReviewStatus(Payload):
     decision: DecisionRecord | None = None
     """The decision that ended the review, or the latest one that counted."""
     decisions: tuple[DecisionRecord, ...] = ()
+    receipts: dict[str, Receipt] = Field(default_factory=dict)
+    """What decisions with an id were answered, by that id: who repeats one is answered the same."""
     signatures_missing: int = 0
     effects: tuple[EffectStanding, ...] = ()
     claimed_by: str | None = None
@@ -579,6 +633,8 @@ class ReviewStatus(Payload):
     pending_until: datetime | None = None
     signed_only: bool = False
     """Whether a decision counts only with a proof of who made it."""
+    claim_token: int | None = None
+    """Fencing token of that claim."""
     ahead: int | None = None
     """Reviews that will be dispatched before this one, while it waits for its turn."""
     estimate_s: float | None = None

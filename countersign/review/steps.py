@@ -5,6 +5,7 @@ from countersign.review.payloads import (
     Admission,
     AgentMetrics,
     AnalysisResult,
+    DecisionRecord,
     Edit,
     Effect,
     EffectApproval,
@@ -155,6 +156,8 @@ class LearnInput(Payload):
     before: tuple[Finding, ...] = ()
     edits: tuple[Edit, ...] = ()
     session: str | None = None
+    decisions: tuple[DecisionRecord, ...] = ()
+    """Every decision that counted, in order; `edits` are theirs."""
 
 
 class LearnResult(Payload):

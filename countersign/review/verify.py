@@ -79,10 +79,13 @@ def verify_reports(
             kept.append(_finding(draft, evidence, report.specialist, everywhere, suggestions))
     quoted = {finding.clause for finding in kept if finding.evidence}
     standing = [finding for finding in kept if finding.evidence or finding.clause not in quoted]
-    merged = _merge(standing)
-    merged.sort(key=_order)
-    numbered = (finding.model_copy(update={"id": f"F{n}"}) for n, finding in enumerate(merged, start=1))
-    return Verified(findings=tuple(numbered), dropped=dropped)
+    return Verified(findings=numbered(_merge(standing)), dropped=dropped)
+
+
+def numbered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings by severity and place, as F1, F2, …"""
+    ordered = sorted(findings, key=_order)
+    return tuple(finding.model_copy(update={"id": f"F{n}"}) for n, finding in enumerate(ordered, start=1))
 
 
 def _evidence(draft: DraftFinding, index: QuoteIndex, document: DocumentText) -> tuple[Evidence, ...] | None:

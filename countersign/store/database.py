@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -22,6 +22,8 @@ _MIGRATION_LOCK = 7_203_114_882
 """Any constant of our own: the key of the advisory lock that lets one starter migrate at a time."""
 _CONNECT_S = 10.0
 _COMMAND_S = 60.0
+_MIGRATE_S = 600.0
+"""A migration may build an index, or wait for another process that does."""
 
 _SERVER_AWAY = (
     OSError,
@@ -39,6 +41,10 @@ class MigrationError(CountersignError):
     """The schema cannot be brought to this version: an applied migration was changed, or one does not run."""
 
     type = "MigrationError"
+
+
+class _NoAnswer(ServiceUnavailable):
+    """The server is there, and gave no answer in time: to ask it once more would only take that long again."""
 
 
 @dataclass(frozen=True)
@@ -113,41 +119,46 @@ class Database:
     `execute` try again, once and on a fresh connection, when the one they were given died with a restarted server.
     """
 
-    def __init__(self, pool: asyncpg.Pool, server: str) -> None:
+    def __init__(self, pool: asyncpg.Pool, probe: asyncpg.Pool, server: str, patience_s: float) -> None:
         self.pool = pool
+        self._probe = probe
         self._server = server
+        self._patience_s = patience_s
 
     @classmethod
-    async def open(cls, url: str, *, max_size: int = 10) -> "Database":
-        """Connect. Raises `ServiceUnavailable` when the server does not answer or does not let us in."""
-        server = server_of(url)
+    async def open(cls, url: str, *, max_size: int = 10, patience_s: float | None = None) -> "Database":
+        """Connect. Raises `ServiceUnavailable` when the server does not answer or does not let us in.
+
+        `patience_s` is the time for a connection, and for a statement; without it they are 10 and 60 s.
+        """
+        server, connect_s = server_of(url), patience_s or _CONNECT_S
+        options: dict[str, Any] = {
+            "init": _prepare,
+            "reset": _keep,
+            "timeout": connect_s,
+            "command_timeout": patience_s or _COMMAND_S,
+            "server_settings": {"application_name": "countersign"},
+        }
         try:
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=max_size,
-                init=_prepare,
-                reset=_keep,
-                timeout=_CONNECT_S,
-                command_timeout=_COMMAND_S,
-                server_settings={"application_name": "countersign"},
-            )
+            pool = await asyncpg.create_pool(url, min_size=1, max_size=max_size, **options)
+            probe = await asyncpg.create_pool(url, min_size=0, max_size=1, **options)
         except (*_SERVER_AWAY, *_NOT_LET_IN) as error:
             # `from None`: a driver's message may quote the URL.
             raise _away(server, error) from None
         except asyncpg.ClientConfigurationError:
             raise InvalidRequest("COUNTERSIGN_DATABASE_URL: names an option that cannot be used") from None
-        return cls(pool, server)
+        return cls(pool, probe, server, connect_s)
 
     async def close(self) -> None:
         """Wait for running statements and disconnect."""
+        await self._probe.close()
         await self.pool.close()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+    async def connection(self, pool: asyncpg.Pool | None = None) -> AsyncIterator[asyncpg.Connection]:
         """A connection of the pool. Raises `ServiceUnavailable` when there is none, or when it dies in use."""
         try:
-            async with self.pool.acquire(timeout=_CONNECT_S) as connection:
+            async with (pool or self.pool).acquire(timeout=self._patience_s) as connection:
                 try:
                     yield connection
                 except asyncpg.InterfaceError as error:
@@ -177,18 +188,31 @@ class Database:
         last = tag.rsplit(" ", 1)[-1]
         return int(last) if last.isdigit() else 0
 
-    async def _twice(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async def _twice(self, work: Callable[[asyncpg.Connection], Awaitable[T]], pool: asyncpg.Pool | None = None) -> T:
         try:
-            async with self.connection() as connection:
+            async with self.connection(pool) as connection:
                 return await work(connection)
+        except _NoAnswer:
+            raise
         except ServiceUnavailable:
-            await self.pool.expire_connections()
-            async with self.connection() as connection:
+            await (pool or self.pool).expire_connections()
+            async with self.connection(pool) as connection:
                 return await work(connection)
 
     async def ping(self) -> None:
-        """Raises `ServiceUnavailable` unless the server answers a query."""
-        await self.execute("SELECT 1")
+        """Raises `ServiceUnavailable` unless the server answers a query, on a connection that nothing else waits for.
+
+        May be cancelled at any moment; a connection that hangs is then given up.
+        """
+
+        async def ask(connection: asyncpg.Connection) -> None:
+            try:
+                await connection.execute("SELECT 1")
+            except BaseException:
+                connection.terminate()
+                raise
+
+        await self._twice(ask, self._probe)
 
     async def pending(self) -> tuple[str, ...]:
         """Names of the migrations that this version has and the database does not."""
@@ -202,7 +226,7 @@ class Database:
         """
         migrations = read_migrations()
         async with self.transaction() as connection:
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK, timeout=_MIGRATE_S)
             await connection.execute(
                 "CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, checksum text NOT NULL, "
                 "applied_at timestamptz NOT NULL DEFAULT now())"
@@ -210,7 +234,7 @@ class Database:
             missing = unapplied(migrations, await _applied(connection))
             for migration in missing:
                 try:
-                    await connection.execute(migration.sql)
+                    await connection.execute(migration.sql, timeout=_MIGRATE_S)
                 except asyncpg.PostgresError as error:
                     raise MigrationError(
                         f"migration {migration.name}: {error}",
@@ -244,7 +268,8 @@ def _away(server: str, error: BaseException) -> ServiceUnavailable:
             f"PostgreSQL at {server} does not let us in ({type(error).__name__})",
             remedy="Check user, password and database name in COUNTERSIGN_DATABASE_URL",
         )
-    return ServiceUnavailable(
+    kind = _NoAnswer if isinstance(error, TimeoutError) else ServiceUnavailable
+    return kind(
         f"PostgreSQL at {server} does not answer ({type(error).__name__})",
         remedy="Start it (`countersign dev`), or check COUNTERSIGN_DATABASE_URL",
     )

@@ -285,25 +285,13 @@ class PeopleBook:
 
     # --- names ---
 
-    async def _note(  # noqa: PLR0913 - a change states all of this
-        self,
-        connection: asyncpg.Connection,
-        tenant: str,
-        change: str,
-        subject: str,
-        person_hash: str | None,
-        other_hash: str | None,
-        by_hash: str,
-    ) -> None:
+    async def _note(self, connection: asyncpg.Connection, tenant: str, *change: str | None) -> None:
+        """What was changed, of which group or key, whom it is about (two of them) and who changed it."""
         await connection.execute(
             "INSERT INTO people_changes (tenant, change, subject, person_hash, other_hash, by_hash) "
             "VALUES ($1, $2, $3, $4, $5, $6)",
             tenant,
-            change,
-            subject,
-            person_hash,
-            other_hash,
-            by_hash,
+            *change,
         )
 
     def _absence(self, tenant: str, row: asyncpg.Record) -> Absence:

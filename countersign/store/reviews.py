@@ -1,5 +1,6 @@
 """The projection of reviews that lists, queue and console read. The workflow is the authority; this follows it."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -8,7 +9,7 @@ import asyncpg
 from pydantic import BaseModel, ConfigDict
 
 from countersign.errors import InvalidRequest, NotFound
-from countersign.review.payloads import DocumentRef, ReviewKey, ReviewRequest, ReviewStatus
+from countersign.review.payloads import DocumentRef, Failure, ReviewKey, ReviewRequest, ReviewStatus
 from countersign.store.database import Database
 from countersign.store.datakeys import DataKeys
 from countersign.store.documents import SealedDocument, Upload
@@ -18,6 +19,7 @@ from countersign.words import Autonomy, EffectState, Outcome, RiskBand, Route, S
 MAX_LIMIT = 1000
 OPEN_EFFECTS = (EffectState.PENDING, EffectState.ALLOWED, EffectState.APPROVED, EffectState.DENIED)
 """States of a proposed effect that a person, or a change of the policy, may still move."""
+WaitingFor = Literal["reviewer", "requester"]
 
 
 class ReviewRow(BaseModel):
@@ -31,6 +33,8 @@ class ReviewRow(BaseModel):
     tenant: str
     review_id: str
     workflow_id: str
+    run_id: str | None = None
+    """Of the run that was admitted as this review; None before."""
     stage: Stage
     outcome: Outcome | None = None
     route: Route | None = None
@@ -38,7 +42,7 @@ class ReviewRow(BaseModel):
     playbook: str = ""
     contract_type: str = ""
     risk_band: RiskBand | None = None
-    waiting_for: Literal["reviewer", "requester"] | None = None
+    waiting_for: WaitingFor | None = None
     sla_due: datetime | None = None
     escalated: bool = False
     findings: int = 0
@@ -67,6 +71,7 @@ class NewReview:
         run_id: of the workflow that runs already.
         in_flight: it holds a lease, so its turn has come; otherwise it waits for it.
         estimate_s: seconds until its turn, as the requester is told.
+        batch_id: the batch it is one of; None when somebody waits for it.
     """
 
     key: ReviewKey
@@ -76,6 +81,7 @@ class NewReview:
     run_id: str | None = None
     in_flight: bool = False
     estimate_s: float = 0.0
+    batch_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,7 @@ class Held:
     outcome: Outcome | None = None
     waited_s: float = 0.0
     estimate_s: float = 0.0
+    batch_id: str | None = None
 
 
 def worst_severity(status: ReviewStatus) -> Severity | None:
@@ -120,18 +127,20 @@ WITH key AS (
 ), review AS (
     INSERT INTO reviews (
         tenant, review_id, document_id, workflow_id, run_id, user_hash, stage, playbook, request, estimate_s,
-        submitted_at, dispatched_at, started_at
+        submitted_at, dispatched_at, started_at, batch_id
     )
     SELECT $1, $2, $4, $10, $11, $12, $13, $14, $15, $16, now(), CASE WHEN $17 THEN now() END,
-        CASE WHEN $17 THEN now() END
+        CASE WHEN $17 THEN now() END, $18
     FROM go RETURNING 1
 )
 SELECT EXISTS (SELECT FROM review) AS entered
 """
 
 _ENTERED = """
-SELECT r.tenant, r.review_id, r.workflow_id, r.document_id, r.dispatched_at, d.sha256, d.media_type, d.size
+SELECT r.tenant, r.review_id, r.workflow_id, r.document_id, r.dispatched_at, d.sha256, d.media_type, d.size,
+    r.playbook, r.request, k.wrapped
 FROM reviews r LEFT JOIN documents d USING (tenant, document_id)
+    LEFT JOIN data_keys k ON (k.tenant, k.review_id) = (r.tenant, r.review_id)
 WHERE (r.tenant = $1 AND r.review_id = $2) OR r.workflow_id = $3
 """
 
@@ -144,7 +153,8 @@ WITH taken AS (
 SELECT tenant, review_id, workflow_id, document_id, user_hash,
     CASE WHEN EXISTS (SELECT FROM taken) THEN $6 ELSE run_id END AS run_id,
     dispatched_at IS NOT NULL AS in_flight, outcome,
-    extract(epoch FROM now() - submitted_at)::float8 AS waited_s, coalesce(estimate_s, 0) AS estimate_s
+    extract(epoch FROM now() - submitted_at)::float8 AS waited_s, coalesce(estimate_s, 0) AS estimate_s,
+    batch_id
 FROM reviews WHERE (tenant = $1 AND review_id = $2) OR workflow_id = $3
 """
 
@@ -176,10 +186,21 @@ WHERE ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR stage = $2) AND
 ORDER BY submitted_at DESC, tenant, review_id LIMIT $5
 """
 
-_QUEUE = """
+# No parameter in the condition, or the index of those that wait for a reviewer could not be used.
+_QUEUES = {
+    who: f"""
 SELECT * FROM reviews
-WHERE waiting_for = 'reviewer' AND ($1::text IS NULL OR tenant = $1)
+WHERE waiting_for = '{who}' AND ($1::text IS NULL OR tenant = $1)
 ORDER BY escalated DESC, sla_due NULLS LAST, submitted_at, tenant, review_id LIMIT $2
+"""  # noqa: S608 - a constant
+    for who in ("reviewer", "requester")
+}
+
+
+_DESK = """
+SELECT r.*, k.wrapped FROM reviews r JOIN data_keys k USING (tenant, review_id)
+WHERE r.waiting_for = 'reviewer' AND r.tenant = $1
+ORDER BY r.escalated DESC, r.sla_due NULLS LAST, r.submitted_at, r.review_id LIMIT $2
 """
 
 
@@ -195,17 +216,18 @@ class ReviewStore:
         """Enter a review with its document, all in one statement: when this returns, both are durable.
 
         Entering the same one again changes nothing. Raises `InvalidRequest` when the review id is already another
-        document's or another workflow's, and `NotFound` when the review's content was erased.
+        document's, another workflow's or another request's (playbook, ask, session), and `NotFound` when the review's
+        content was erased.
         """
         document = await self._try_accept(review, source, media_type)
-        if document is None and (found := await self._entered(review.key, source, media_type)) is not None:
+        if document is None and (found := await self._entered(review, source, media_type)) is not None:
             return found
         if document is None and isinstance(source, Upload):
             # A key is there without a review: of an earlier attempt that got no further.
             await source.take_stored_key()
             document = await self._try_accept(review, source, media_type)
         if document is None:
-            found = await self._entered(review.key, source, media_type)
+            found = await self._entered(review, source, media_type)
             if found is None:
                 raise _taken(review.key.review_id)
             return found
@@ -213,15 +235,17 @@ class ReviewStore:
 
     async def _try_accept(self, review: NewReview, source: Upload | DocumentRef, media_type: str) -> DocumentRef | None:
         """The document, now entered with its review; None when something was there that has to be looked at first."""
-        key, wrapped, request = review.key, None, None
+        key, wrapped, request, plain = review.key, None, None, None
         sealed = SealedDocument(source) if isinstance(source, DocumentRef) else await source.sealed(media_type)
         document = sealed.ref
         if isinstance(source, Upload):
-            wrapped = source.key.wrapped
-            if review.request is not None:
-                whole = review.request.model_copy(update={"document": document, "text": None})
-                place = context("request", key.tenant, key.review_id)
-                request = self._vault.seal(source.key.plain, whole.model_dump_json().encode(), place)
+            plain, wrapped = source.key
+        elif review.request is not None:
+            plain = await self._keys.obtain(key.tenant, key.review_id)
+        if review.request is not None and plain is not None:
+            whole = review.request.model_copy(update={"document": document, "text": None})
+            place = context("request", key.tenant, key.review_id)
+            request = self._vault.seal(plain, whole.model_dump_json().encode(), place)
         try:
             row = await self._db.fetchrow(
                 _ACCEPT,
@@ -242,13 +266,15 @@ class ReviewStore:
                 request,
                 review.estimate_s,
                 review.in_flight,
+                review.batch_id,
             )
         except asyncpg.UniqueViolationError:
             return None
         return document if row is not None and row["entered"] else None
 
-    async def _entered(self, key: ReviewKey, source: Upload | DocumentRef, media_type: str) -> Entered | None:
+    async def _entered(self, review: NewReview, source: Upload | DocumentRef, media_type: str) -> Entered | None:
         """The review as it was entered before. Raises `InvalidRequest` when it is another one."""
+        key = review.key
         rows = await self._db.fetch(_ENTERED, key.tenant, key.review_id, key.workflow_id)
         if not rows:
             return None
@@ -257,9 +283,23 @@ class ReviewStore:
         if [tuple(row)[:4] for row in rows] != [ours]:
             raise _taken(key.review_id)
         [row] = rows
+        if row["playbook"] != review.playbook or self._asks_otherwise(review, row):
+            raise InvalidRequest(
+                f"review_id: {key.review_id} is already a review with another playbook, ask or session",
+                remedy="Submit it under a new id",
+            )
         if row["sha256"] is not None:  # the media type first given stays
             document = document.model_copy(update={"media_type": row["media_type"]})
         return Entered(document, existing=True, in_flight=row["dispatched_at"] is not None)
+
+    def _asks_otherwise(self, review: NewReview, row: asyncpg.Record) -> bool:
+        """Whether what was asked with a stored review differs; what was erased, or never stored, is not compared."""
+        if review.request is None or row["request"] is None or row["wrapped"] is None:
+            return False
+        place = context("request", review.key.tenant, review.key.review_id)
+        stored = self._vault.open(self._vault.unwrap(row["wrapped"]), row["request"], place)
+        asked = ReviewRequest.model_validate_json(stored)
+        return (asked.ask, asked.session) != (review.request.ask, review.request.session)
 
     async def take(self, key: ReviewKey, *, document_id: str, user_hash: str, run_id: str) -> Held | None:
         """Let a workflow's run have its review's row; None when there is none.
@@ -275,7 +315,25 @@ class ReviewStore:
             raise _taken(key.review_id)
         [row] = rows
         outcome = Outcome(row["outcome"]) if row["outcome"] else None
-        return Held(row["in_flight"], outcome, waited_s=row["waited_s"], estimate_s=row["estimate_s"])
+        return Held(row["in_flight"], outcome, row["waited_s"], row["estimate_s"], row["batch_id"])
+
+    async def request(self, tenant: str, review_id: str) -> ReviewRequest | None:
+        """What was asked; None of a review whose workflow was started by hand. Raises `NotFound` when it was erased."""
+        row = await self._db.fetchrow(
+            "SELECT r.request, k.wrapped FROM reviews r LEFT JOIN data_keys k USING (tenant, review_id) "
+            "WHERE r.tenant = $1 AND r.review_id = $2",
+            tenant,
+            review_id,
+        )
+        if row is None or row["request"] is None:
+            return None
+        key = self._keys.unwrap(review_id, row["wrapped"])
+        opened = self._vault.open(key, row["request"], context("request", tenant, review_id))
+        return ReviewRequest.model_validate_json(opened)
+
+    async def knows(self, tenant: str) -> bool:
+        """Whether the tenant has any review."""
+        return bool(await self._db.fetch("SELECT FROM reviews WHERE tenant = $1 LIMIT 1", tenant))
 
     async def exists(self, tenant: str, review_id: str) -> bool:
         """Whether the tenant has a review of this id."""
@@ -338,6 +396,7 @@ class ReviewStore:
         found = await self._find(id, tenant)
         row = _row(found)
         if found["detail"] is None:
+            why = found["closed_because"]
             return ReviewStatus(
                 review_id=row.review_id,
                 workflow_id=row.workflow_id,
@@ -345,6 +404,7 @@ class ReviewStore:
                 stage=row.stage,
                 outcome=row.outcome,
                 playbook=row.playbook,
+                failure=Failure(type="Closed", message=why, remedy="Submit it again") if why else None,
                 submitted_at=row.submitted_at,
                 ended_at=row.ended_at,
             )
@@ -365,10 +425,24 @@ class ReviewStore:
         rows = await self._db.fetch(_LIST, tenant, stage, outcome, user_hash, _checked(limit))
         return tuple(_row(row) for row in rows)
 
-    async def queue(self, *, tenant: str | None = None, limit: int = 50) -> tuple[ReviewRow, ...]:
-        """Reviews that wait for a reviewer: escalated ones first, then by when their SLA is due."""
-        rows = await self._db.fetch(_QUEUE, tenant, _checked(limit))
+    async def queue(
+        self, *, tenant: str | None = None, waiting_for: WaitingFor = "reviewer", limit: int = 50
+    ) -> tuple[ReviewRow, ...]:
+        """Reviews that wait for somebody: escalated ones first, then by when their SLA is due."""
+        rows = await self._db.fetch(_QUEUES[waiting_for], tenant, _checked(limit))
         return tuple(_row(row) for row in rows)
+
+    async def desk(self, *, tenant: str, limit: int = 50) -> tuple[tuple[ReviewRow, ReviewStatus | None], ...]:
+        """The queue as `queue` gives it, each row with its status opened; None where its content was erased."""
+        rows = await self._db.fetch(_DESK, tenant, _checked(limit))
+        return await asyncio.to_thread(lambda: tuple((_row(row), self._opened(row)) for row in rows))
+
+    def _opened(self, row: asyncpg.Record) -> ReviewStatus | None:
+        if row["wrapped"] is None or row["detail"] is None:
+            return None
+        data_key = self._vault.unwrap(row["wrapped"])
+        detail = self._vault.open(data_key, row["detail"], context("status", row["tenant"], row["review_id"]))
+        return ReviewStatus.model_validate_json(detail)
 
     async def _find(self, wanted: str, tenant: str | None) -> asyncpg.Record:
         rows = await self._db.fetch(

@@ -15,8 +15,15 @@ from countersign.store.database import Database
 from countersign.store.datakeys import DataKeys
 from countersign.store.vault import Vault, VaultError, context
 
+# A step can be handed to a worker that is frozen just then. When that one wakes up its review may be settled, and the
+# journals are gone: nothing begins anew then, or it would be paid again and stand in no ledger.
 _BEGIN = """
-INSERT INTO agent_runs (workflow_id, call_id, tenant, review_id, agent) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO agent_runs (workflow_id, call_id, tenant, review_id, agent)
+SELECT $1, $2, $3, $4, $5
+WHERE EXISTS (SELECT FROM agent_runs WHERE workflow_id = $1 AND call_id = $2) OR NOT (
+    EXISTS (SELECT FROM ledger WHERE workflow_id = $1 AND call_id = $2)
+    OR EXISTS (SELECT FROM reviews WHERE workflow_id = $1 AND outcome IS NOT NULL)
+)
 ON CONFLICT (workflow_id, call_id) DO UPDATE SET
     epoch = agent_runs.epoch + 1, failures = agent_runs.failures + agent_runs.in_flight::integer, in_flight = false,
     updated_at = now()
@@ -100,11 +107,14 @@ class AgentRuns:
         self._keys = DataKeys(db, vault)
 
     async def begin(self, key: ReviewKey, call_id: str, agent: str) -> Held:
-        """Take the run over from whatever attempt had it, or begin it. Raises `NotFound` when the review was erased."""
+        """Take the run over from whatever attempt had it, or begin it.
+
+        Raises `NotFound` when the review was erased, `Superseded` when it is settled.
+        """
         data_key = await self._keys.obtain(key.tenant, key.review_id)
         row = await self._db.fetchrow(_BEGIN, key.workflow_id, call_id, key.tenant, key.review_id, agent)
         if row is None:
-            raise RuntimeError("INSERT … RETURNING gave no row")
+            raise Superseded(f"agent run {call_id}: its review is settled")
         conversation: bytes | None = None
         if row["sealed"] is not None:
             conversation = await asyncio.to_thread(self._opened, data_key, row["sealed"], _place(key, call_id))

@@ -44,6 +44,11 @@ class Vault:
         info = b"countersign/v1/" + purpose.encode()
         return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(self._master_key)
 
+    @property
+    def fingerprint(self) -> bytes:
+        """Tells master keys apart and nothing of them: a derived key that seals nothing."""
+        return self.derive("fingerprint")
+
     def new_data_key(self) -> tuple[bytes, bytes]:
         """A new data key: plain for use now, wrapped for storage."""
         plain = secrets.token_bytes(KEY_BYTES)

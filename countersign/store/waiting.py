@@ -24,11 +24,15 @@ Id = tuple[str, str]
 
 @dataclass(frozen=True)
 class Waiting:
-    """A review that waits for its turn. `trusted`: some cell of its playbook may release without a person."""
+    """A review that waits for its turn. `trusted`: some cell of its playbook may release without a person.
+
+    `batch`: it is one of a batch, and goes after those that somebody waits for.
+    """
 
     tenant: str
     review_id: str
     trusted: bool
+    batch: bool = False
 
     @property
     def id(self) -> Id:
@@ -48,6 +52,7 @@ class Due:
     run_id: str | None
     wrapped: bytes | None = field(repr=False)
     sealed: bytes | None = field(repr=False)
+    batch: bool = False
 
     @property
     def id(self) -> Id:
@@ -57,32 +62,33 @@ class Due:
 _TRUSTED = "EXISTS (SELECT FROM cells c WHERE (c.tenant, c.playbook) = (r.tenant, r.playbook) AND c.level <> $1)"
 
 _HEADS = f"""
-SELECT tenant, review_id, trusted FROM (
-    SELECT tenant, review_id, trusted,
-        row_number() OVER (PARTITION BY tenant ORDER BY submitted_at, review_id) AS place
+SELECT tenant, review_id, trusted, batch FROM (
+    SELECT tenant, review_id, trusted, batch,
+        row_number() OVER (PARTITION BY tenant, batch ORDER BY submitted_at, review_id) AS place
     FROM (
-        SELECT tenant, review_id, submitted_at, {_TRUSTED} AS trusted FROM reviews r
+        SELECT tenant, review_id, submitted_at, batch_id IS NOT NULL AS batch, {_TRUSTED} AS trusted FROM reviews r
         WHERE dispatched_at IS NULL AND outcome IS NULL
     ) waiting
     WHERE trusted OR tenant <> ALL($3)
 ) heads
-WHERE place <= $2 ORDER BY tenant, place
+WHERE place <= $2 ORDER BY tenant, batch, place
 """  # noqa: S608 - made of constants
 
 _BEFORE = """
 SELECT (
     SELECT count(*) FROM reviews other
     WHERE other.tenant = mine.tenant AND other.dispatched_at IS NULL AND other.outcome IS NULL
-        AND (other.submitted_at, other.review_id) < (mine.submitted_at, mine.review_id)
+        AND (other.batch_id IS NOT NULL, other.submitted_at, other.review_id)
+            < (mine.batch_id IS NOT NULL, mine.submitted_at, mine.review_id)
 ) AS before
 FROM reviews mine WHERE tenant = $1 AND review_id = $2 AND dispatched_at IS NULL AND outcome IS NULL
 """
 
 _UNSTARTED = """
-SELECT r.tenant, r.review_id, r.workflow_id, r.run_id, k.wrapped, r.request AS sealed
+SELECT r.tenant, r.review_id, r.workflow_id, r.run_id, k.wrapped, r.request AS sealed, r.batch_id IS NOT NULL AS batch
 FROM reviews r LEFT JOIN data_keys k USING (tenant, review_id)
 WHERE r.dispatched_at IS NOT NULL AND r.started_at IS NULL AND r.outcome IS NULL
-ORDER BY r.dispatched_at LIMIT $1
+ORDER BY r.batch_id IS NOT NULL, r.dispatched_at LIMIT $1
 """
 
 _AT_WORK = "dispatched_at IS NOT NULL AND outcome IS NULL AND waiting_for IS NULL"
@@ -106,7 +112,7 @@ WHERE (r.tenant, r.review_id) = (due.tenant, due.id) AND r.started_at IS NULL
 """
 
 _CLOSE = """
-UPDATE reviews SET outcome = $3, stage = $4, ended_at = now(), updated_at = now()
+UPDATE reviews SET outcome = $3, stage = $4, closed_because = $6, ended_at = now(), updated_at = now()
 WHERE tenant = $1 AND review_id = $2 AND outcome IS NULL AND version < 0 AND ($5 OR dispatched_at IS NULL)
 """
 
@@ -119,6 +125,17 @@ SELECT EXISTS (SELECT FROM reviews WHERE dispatched_at IS NULL AND outcome IS NU
 """Whether any review waits for its turn, and whether any has had it and is not started."""
 
 
+DISPATCHER_LOCK = 7_203_114_883
+"""Key of the advisory lock of the dispatcher that leads; the one before it is the migrations'."""
+_LED = """
+SELECT EXISTS (
+    SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()
+        AND (l.classid::bigint << 32) + l.objid::bigint = $1
+) AS led
+"""
+
+
 class WaitingStore:
     """The waiting room in Postgres: the truth that the door's counts follow."""
 
@@ -128,7 +145,10 @@ class WaitingStore:
         self._keys = DataKeys(db, vault)
 
     async def heads(self, per_tenant: int, held: Collection[str]) -> dict[str, list[Waiting]]:
-        """The first `per_tenant` reviews of each tenant, the longest waiting first; of `held` ones trusted alone."""
+        """The first `per_tenant` reviews of each tenant, the longest waiting first, and as many of its batches after.
+
+        Of `held` tenants trusted ones alone.
+        """
         found: dict[str, list[Waiting]] = {}
         for row in await self._db.fetch(_HEADS, Autonomy.SUPERVISED, per_tenant, list(held)):
             found.setdefault(row["tenant"], []).append(Waiting(**dict(row)))
@@ -137,8 +157,8 @@ class WaitingStore:
     async def ids(self) -> dict[str, list[str]]:
         """Every review that waits, by tenant, the longest waiting first."""
         rows = await self._db.fetch(
-            "SELECT tenant, array_agg(review_id ORDER BY submitted_at, review_id) AS ids FROM reviews "
-            "WHERE dispatched_at IS NULL AND outcome IS NULL GROUP BY tenant"
+            "SELECT tenant, array_agg(review_id ORDER BY batch_id IS NOT NULL, submitted_at, review_id) AS ids "
+            "FROM reviews WHERE dispatched_at IS NULL AND outcome IS NULL GROUP BY tenant"
         )
         return {row["tenant"]: row["ids"] for row in rows}
 
@@ -167,12 +187,21 @@ class WaitingStore:
         """Temporal has them."""
         await self._db.execute(_STARTED, *_columns(reviews))
 
-    async def close(self, tenant: str, review_id: str, outcome: Outcome, *, dispatched: bool = False) -> bool:
+    async def close(
+        self, tenant: str, review_id: str, outcome: Outcome, *, reason: str = "", dispatched: bool = False
+    ) -> bool:
         """End a review of which no stage was written; False when there is none such.
 
-        One whose turn has come is left alone unless `dispatched`.
+        `reason` says why in words of ours, and is shown where no workflow says it. A review whose turn has come is left
+        alone unless `dispatched`.
         """
-        return await self._db.execute(_CLOSE, tenant, review_id, outcome, Stage.DONE, dispatched) > 0
+        given = (tenant, review_id, outcome, Stage.DONE, dispatched, reason or None)
+        return await self._db.execute(_CLOSE, *given) > 0
+
+    async def is_dispatched(self) -> bool:
+        """Whether a dispatcher leads: else what waits goes on waiting."""
+        row = await self._db.fetchrow(_LED, DISPATCHER_LOCK)
+        return row is not None and bool(row["led"])
 
     async def at_work(self) -> dict[str, int]:
         """Reviews the machine works on, by tenant, as the projection knows them."""
@@ -182,6 +211,15 @@ class WaitingStore:
             SILENT_AFTER,
         )
         return {row["tenant"]: row["reviews"] for row in rows}
+
+    async def batches_at_work(self) -> int:
+        """Reviews of batches, of all tenants, that the machine works on as the projection knows them."""
+        row = await self._db.fetchrow(
+            f"SELECT count(*) AS reviews FROM reviews WHERE batch_id IS NOT NULL AND {_AT_WORK} "  # noqa: S608
+            "AND updated_at > now() - $1::interval",
+            SILENT_AFTER,
+        )
+        return row["reviews"] if row else 0
 
     async def demand(self) -> dict[str, int]:
         """Reviews that occupy a tenant's reviewers: those that wait for one, and those at work that will need one."""

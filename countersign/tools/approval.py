@@ -79,6 +79,8 @@ class EffectDesk:
     """Who may approve; empty: anyone but the requester."""
     review_id: str = ""
     document_sha256: str = ""
+    tenant: str = ""
+    """Whose review it is. An approval is good for one effect in the whole house; a review's id is its tenant's own."""
     _items: dict[str, _Item] = field(default_factory=dict)
     _seen: dict[str, str] = field(default_factory=dict)
     _approvals: int = 0
@@ -190,7 +192,7 @@ class EffectDesk:
         item = self._items[decision.item]
         self._approvals += 1
         item.approval = EffectApproval(
-            approval_id=f"{self.review_id}/{decision.item}/{self._approvals}",
+            approval_id=f"{self.tenant}/{self.review_id}/{decision.item}/{self._approvals}",
             review_id=self.review_id,
             item=decision.item,
             version=item.version,

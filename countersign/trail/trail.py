@@ -21,6 +21,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (workflow_id, sequence) DO NOTHING RETURNING true
 """
 
+# Newest first. A pseudonym matches who acted and who asked; the beginning of one is enough.
+_FIND = """
+SELECT * FROM audit_trails
+WHERE tenant = $1 AND ($2::text IS NULL OR review_id = $2) AND ($3::text IS NULL OR event = $3)
+    AND ($4::text IS NULL OR starts_with(actor_hash, $4) OR starts_with(user_hash, $4))
+    AND ($5::timestamptz IS NULL OR created_at >= $5)
+ORDER BY created_at DESC, workflow_id, sequence DESC LIMIT $6
+"""
+
 # Whole workflows only: a chain that lost its beginning could not be verified any more.
 _PURGE = """
 DELETE FROM audit_trails gone
@@ -82,6 +91,20 @@ class AuditTrail:
     async def rows(self, workflow_id: str) -> tuple[TrailRow, ...]:
         """The workflow's rows in order; empty when there are none."""
         return await self._rows(workflow_id, None, None)
+
+    async def find(  # noqa: PLR0913 - one parameter a filter
+        self,
+        tenant: str,
+        *,
+        review_id: str | None = None,
+        event: str | None = None,
+        person: str | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
+    ) -> tuple[TrailRow, ...]:
+        """A tenant's rows that match all that is given, newest first. `person` is a pseudonym or how one begins."""
+        rows = await self._db.fetch(_FIND, tenant, review_id, event, person, since, limit)
+        return tuple(TrailRow.model_validate(dict(row)) for row in rows)
 
     async def verify(self, workflow_id: str) -> TrailCheck:
         """Whether the workflow's rows are all there, in order and unchanged."""

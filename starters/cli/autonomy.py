@@ -6,7 +6,7 @@ import click
 
 from countersign.errors import InvalidRequest
 from countersign.words import Autonomy
-from starters.cli.common import Group, emit, emit_rows, json_option, tenant_filter, with_client
+from starters.cli.common import Group, emit, emit_rows, json_option, say_if_new, tenant_filter, with_client
 
 if TYPE_CHECKING:
     from starters.client import ReviewClient
@@ -50,6 +50,7 @@ def grant(  # noqa: PLR0913 - one parameter an option
 
     async def give(client: "ReviewClient") -> None:
         await client.grant(tenant, playbook, contract_type, Autonomy(level), by=by.strip(), reason=reason.strip())
+        await say_if_new(client, tenant, as_json=as_json)
 
     with_client(give)
     granted = {"tenant": tenant, "playbook": playbook, "contract_type": contract_type, "autonomy": level}

@@ -134,7 +134,8 @@ def first_problem(error: "ValidationError") -> str:
     """The first thing wrong with a model as "field: what" - never with the value, which may be a name."""
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = ".".join(str(part) for part in problem["loc"])
-    return f"{field}: {problem['msg']}" if field else problem["msg"]
+    what = problem["msg"].removeprefix("Value error, ")
+    return f"{field}: {what}" if field else what
 
 
 def load_settings() -> "Settings":
@@ -175,6 +176,12 @@ def with_client(work: "Callable[[ReviewClient], Awaitable[T]]") -> T:
             return await work(client)
 
     return asyncio.run(run())
+
+
+async def say_if_new(client: "ReviewClient", tenant: str | None, *, as_json: bool) -> None:
+    """Note on stderr that a tenant has no review yet: it may be new, or mistyped."""
+    if tenant is not None and not as_json and not await client.knows_tenant(tenant):
+        click.echo(f"Note: tenant {tenant} has no review yet.", err=True)
 
 
 def plain(value: Any) -> Any:

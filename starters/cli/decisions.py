@@ -158,3 +158,5 @@ def _show(receipt: "Receipt", done: str, *, as_json: bool) -> None:
         emit(receipt)
     else:
         show(receipt_line(receipt, done))
+        if receipt.notice:
+            click.secho(f"{receipt.notice}.", fg="yellow", err=True)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from countersign.trail.trail import TrailCheck
     from starters.client import ReviewClient, Standing
 
+TENANT = "demo"
+"""Its own, so that its corrections, costs and limits are nobody else's."""
 REQUESTER, FIRST, SECOND = "Dana (sales)", "Ines (legal)", "Omar (legal lead)"
 SETTLES_WITHIN_S = 120.0
 SHOWN_FINDINGS = 4
@@ -88,7 +90,7 @@ def demo_command(as_json: bool) -> None:
     """Review three sample contracts on real servers: one approved, one amended, one blocked.
 
     Uses the stack that runs in COUNTERSIGN_HOME, or starts one there for as long as the demo takes. No API key, no
-    container, no question; the reviews are kept, so look at them again with `countersign list`.
+    container, no question; the reviews are kept, as those of the tenant `demo`: `countersign list --tenant demo`.
     """
     started = time.monotonic()
     told = asyncio.run(_demo(load_settings(), as_json=as_json, started=started))
@@ -134,23 +136,26 @@ async def _demo(settings: "Settings", *, as_json: bool, started: float) -> list[
     async with _stack(settings, say), ReviewClient.open(settings) as client:
         from countersign.review.payloads import ReviewRequest
 
-        tenant = settings.tenant
+        services = await client.services()
+        # The people of this story read nothing, so there is nothing to test their attention with.
+        by_hash = services.pseudonyms.of("user", REQUESTER)
+        await services.limits.change(TENANT, None, {"probe_share": 0}, by_hash=by_hash, reason="the demo")
         ids = []
         for case in CASES:
             data = (ROOT / "examples" / case.file).read_bytes()
-            request = ReviewRequest(tenant=tenant, user=REQUESTER, playbook=case.playbook, ask=case.ask)
+            request = ReviewRequest(tenant=TENANT, user=REQUESTER, playbook=case.playbook, ask=case.ask)
             taken = await client.submit(data, case.file, request)
             ids.append(taken.review_id)
             say.line(f"{REQUESTER} submits [bold]{case.file}[/] as {taken.review_id}: “{case.ask}”")
         with say.waiting("Reading, screening, four specialist agents in parallel, every quotation verified ..."):
-            settled = await asyncio.gather(*(_settled(client, tenant, review_id) for review_id in ids))
+            settled = await asyncio.gather(*(_settled(client, review_id) for review_id in ids))
         told = []
         for case, standing in zip(CASES, settled, strict=True):
             say.chapter(case.file, centred=False)
             _show(say, standing.status)
             await _sign(say, client, case, standing.status)
-            final = await _ended(client, tenant, standing.status.review_id)
-            _, check = await client.trail(tenant, final.review_id)
+            final = await _ended(client, standing.status.review_id)
+            _, check = await client.trail(TENANT, final.review_id)
             told.append(Told(case, final, check))
         say.chapter("What came of it")
         say.show(_outcomes(told))
@@ -162,21 +167,21 @@ async def _demo(settings: "Settings", *, as_json: bool, started: float) -> list[
     return told
 
 
-async def _settled(client: "ReviewClient", tenant: str, review_id: str) -> "Standing":
+async def _settled(client: "ReviewClient", review_id: str) -> "Standing":
     """Its standing once it has ended or waits for a person."""
-    async for standing in client.follow(tenant, review_id, timeout_s=SETTLES_WITHIN_S):
+    async for standing in client.follow(TENANT, review_id, timeout_s=SETTLES_WITHIN_S):
         if standing.settled:
             return standing
     raise DemoFailed(f"review {review_id} did not settle", remedy="Run 'countersign doctor'")
 
 
-async def _ended(client: "ReviewClient", tenant: str, review_id: str) -> "ReviewStatus":
+async def _ended(client: "ReviewClient", review_id: str) -> "ReviewStatus":
     """Its status once it has ended and its last row is written: then the stored status has the outcome."""
     deadline = time.monotonic() + SETTLES_WITHIN_S
     while time.monotonic() < deadline:
-        row = await (await client.services()).reviews.row(review_id, tenant=tenant)
+        row = await (await client.services()).reviews.row(review_id, tenant=TENANT)
         if row.outcome is not None:
-            return (await client.status(tenant, review_id)).status
+            return (await client.status(TENANT, review_id)).status
         await asyncio.sleep(0.1)
     raise DemoFailed(f"review {review_id} did not end", remedy="Run 'countersign doctor'")
 

@@ -51,8 +51,7 @@ def create(  # noqa: PLR0913 - one parameter an option
     async def make(client: "ReviewClient") -> "NewKey":
         services = await client.services()
         # A gateway wants a key before it listens to the world, so this may be a new database's first command.
-        if await services.db.pending():
-            await services.db.migrate()
+        await services.bring_up_to_date()
         return await services.keys.create(tenant, user, [Role(role) for role in roles], label, expires_at)
 
     new = with_client(make)
@@ -97,12 +96,14 @@ def rotate(key_id: str, overlap: str, as_json: bool) -> None:
 @json_option
 def revoke(key_id: str, as_json: bool) -> None:
     """End a key. A running gateway refuses it within 5 seconds. The whole text of a leaked key will do as KEY_ID."""
+    from countersign.access.keys import CACHE_S
+
     ended = _id_of(key_id)
     _with_keys(lambda keys: keys.revoke(ended))
     if as_json:
-        emit({"key_id": ended, "state": "revoked"})
+        emit({"key_id": ended, "state": "revoked", "within_s": CACHE_S})
     else:
-        click.echo(f"{ended}: revoked")
+        click.echo(f"{ended}: revoked; running gateways refuse it within {CACHE_S:g} s")
 
 
 def parse_span(option: str, text: str) -> timedelta:

@@ -68,6 +68,9 @@ def search(query: str, tenant: str | None, limit: int, as_json: bool) -> None:
     from starters.cli.render import show
     from starters.cli.tables import hits_table
 
+    if not query.strip():
+        raise InvalidRequest("QUERY: is empty", remedy="Say what to look for")
+
     async def look(client: "ReviewClient") -> "tuple[KnowledgeHit, ...]":
         return await client.search_knowledge(tenant or client.settings.tenant, query, limit)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from countersign.errors import InvalidRequest
-from starters.cli.common import F, Group, emit_rows, json_option, with_client
+from starters.cli.common import F, Group, emit_rows, json_option, say_if_new, with_client
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,8 +49,11 @@ def set_limits(  # noqa: PLR0913 - one parameter an option
     *, limits: tuple[str, ...], tenant: str | None, user: str | None, by: str, reason: str, as_json: bool
 ) -> None:
     """Set limits, for example `user_per_hour=20`. In force everywhere after about two seconds."""
-    fields = dict(_limit(given) for given in limits)
-    _print(_change(tenant, user, fields, by=by, reason=reason), as_json=as_json)
+    pairs = [_limit(given) for given in limits]
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise InvalidRequest("limits: one of them is given twice", remedy="Give each once")
+    _print(_change(tenant, user, fields, by=by, reason=reason, as_json=as_json), as_json=as_json)
 
 
 @limits_command.command("reset")
@@ -63,7 +66,7 @@ def reset(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Take back what was set for this scope, all or by name: what holds without it holds again."""
     fields = dict.fromkeys(names) if names else None
-    _print(_change(tenant, user, fields, by=by, reason=reason), as_json=as_json)
+    _print(_change(tenant, user, fields, by=by, reason=reason, as_json=as_json), as_json=as_json)
 
 
 @limits_command.command("history")
@@ -88,8 +91,14 @@ def _limit(given: str) -> tuple[str, str]:
     return name, value
 
 
-def _change(
-    tenant: str | None, user: str | None, fields: Mapping[str, object] | None, *, by: str, reason: str
+def _change(  # noqa: PLR0913 - a change states all of this
+    tenant: str | None,
+    user: str | None,
+    fields: Mapping[str, object] | None,
+    *,
+    by: str,
+    reason: str,
+    as_json: bool,
 ) -> "tuple[LimitInForce, ...]":
     for option, value in (("--by", by), ("--reason", reason)):
         if not value.strip():
@@ -100,6 +109,7 @@ def _change(
         user_hash = None if user is None else services.pseudonyms.of("user", user)
         by_hash = services.pseudonyms.of("user", by)
         await services.limits.change(tenant, user_hash, fields, by_hash=by_hash, reason=reason)
+        await say_if_new(client, tenant, as_json=as_json)
         return await services.limits.explain(tenant, user_hash)
 
     return with_client(change)

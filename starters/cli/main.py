@@ -10,7 +10,7 @@ import click
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Review three sample contracts on the embedded stack, start to finish."),
-    "dev": ("stack", "Run Temporal, PostgreSQL, Valkey and a worker here until Ctrl-C."),
+    "dev": ("stack", "Run Temporal, PostgreSQL, Valkey, a worker and the gateway here until Ctrl-C."),
     "worker": ("stack", "Run a worker alone."),
     "gateway": ("gateway", "Run the HTTP gateway alone."),
     "doctor": ("stack", "Check every part and say how to mend it."),
@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("reviews", "Show where a review stands."),
     "watch": ("reviews", "Follow a review until it ends or waits for a person."),
     "list": ("reviews", "List reviews."),
-    "queue": ("reviews", "List what waits for a person, most urgent first."),
+    "queue": ("reviews", "List what waits for a reviewer or a requester, most urgent first."),
     "document": ("reviews", "Print a review's document as text."),
     "claim": ("decisions", "Take a review to yourself for a while, or give it back."),
     "approve": ("decisions", "Sign a review as it stands."),
@@ -32,10 +32,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "history": ("histories", "Save a review's Temporal history."),
     "replay": ("histories", "Replay saved histories against this code."),
     "knowledge": ("knowledge", "Add to and search the knowledge base."),
+    "corrections": ("corrections", "Show, withdraw or confirm what amendments taught the machine."),
+    "vigilance": ("vigilance", "Show how many planted wrong findings each reviewer noticed."),
     "profile": ("profile", "Show or set what reviews remember of a requester."),
     "autonomy": ("autonomy", "Show or grant what a cell may do without a person."),
     "keys": ("keys", "Create, list, rotate and revoke API keys."),
     "limits": ("limits", "Show or change what may come in."),
+    "batch": ("batch", "Submit a folder or CSV of contracts as one batch; follow, pause, cancel and report it."),
+    "rerun": ("rerun", "Analyse stored reviews again with another model or playbook, and compare."),
     "circuits": ("circuits", "Show which model or tool may be called now; open or reset one by hand."),
     "tools": ("tools", "Show or change what agents may use."),
     "effects": ("effects", "Approve or decline what agents propose to do."),
@@ -44,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 EXIT_CODES = {
     "InvalidRequest": 2,
+    "KeyReused": 2,
     "PlaybookError": 2,
     "ModelConfigurationError": 2,
     "NotFound": 3,

@@ -93,6 +93,11 @@ def span(delta: timedelta) -> str:
     return ("-" if delta < timedelta(0) else "") + " ".join(shown)
 
 
+def count(number: int, noun: str) -> str:
+    """ "1 page", "2 pages"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout (or stderr): as wide as the terminal, colourless and wide when it is none."""
     stream = sys.stderr if stderr else sys.stdout
@@ -138,6 +143,20 @@ def _facts(pairs: Sequence[tuple[str, Text | str]]) -> Table:
 # --- one review ---
 
 
+def severity_words(finding: Finding) -> str:
+    """The severity, and what it was before corrections changed it."""
+    was = finding.uncorrected
+    return f"{finding.severity} (was {was})" if was not in (None, finding.severity) else str(finding.severity)
+
+
+def because(finding: Finding) -> str:
+    """Which corrections a finding owes something to: ", was high, because of correction 17"; empty for none."""
+    if not finding.corrections:
+        return ""
+    was = f", was {finding.uncorrected}" if finding.uncorrected not in (None, finding.severity) else ""
+    return f"{was}, because of correction {' and '.join(map(str, finding.corrections))}"
+
+
 def findings_table(findings: Sequence[Finding]) -> Table:
     """Findings that ask for something, the gravest first."""
     table = table_of("id", "clause", "severity", "position", "statement", "page", "quotation")
@@ -154,7 +173,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
         table.add_row(
             cell(finding.id),
             cell(finding.clause),
-            cell(finding.severity, SEVERITY_STYLE[finding.severity]),
+            cell(severity_words(finding), SEVERITY_STYLE[finding.severity]),
             cell(finding.position),
             cell(finding.statement),
             cell(quoted.page if quoted else None),
@@ -177,7 +196,7 @@ def analysis_panel(analysis: AnalysisResult) -> Panel:
     if serious:
         parts += [Text(), findings_table(serious)]
     if settled:
-        names = ", ".join(f"{finding.clause} ({finding.id})" for finding in settled)
+        names = ", ".join(f"{finding.clause} ({finding.id}{because(finding)})" for finding in settled)
         parts += [Text(), cell(f"Nothing to do about {names}", "dim")]
     return Panel(Group(*parts), title="Analysis", title_align="left")
 
@@ -222,7 +241,7 @@ def header(status: ReviewStatus) -> Panel:
         ("playbook", f"{status.playbook or '-'} · contract type {status.contract_type or '-'} · {status.autonomy}"),
     ]
     if status.read:
-        facts.append(("document", f"{status.read.pages} pages, {status.read.chars:,} characters"))
+        facts.append(("document", f"{count(status.read.pages, 'page')}, {status.read.chars:,} characters"))
     if status.screening:
         names = ", ".join(dict.fromkeys(signal.name for signal in status.screening.signals)) or "no signals"
         facts.append(

@@ -2,7 +2,7 @@
 
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -142,18 +142,26 @@ def list_command(tenant: str | None, stage: str | None, outcome: str | None, lim
 
 @click.command("queue", cls=Command)
 @tenant_filter
+@click.option(
+    "--for",
+    "waiting_for",
+    type=click.Choice(["reviewer", "requester"]),
+    default="reviewer",
+    show_default=True,
+    help="Whom it waits for: a requester has a question to answer.",
+)
 @click.option("--limit", type=_LIMIT, default=50, show_default=True)
 @json_option
-def queue_command(tenant: str | None, limit: int, as_json: bool) -> None:
-    """List what waits for a person, most urgent first."""
+def queue_command(tenant: str | None, waiting_for: Literal["reviewer", "requester"], limit: int, as_json: bool) -> None:
+    """List what waits for a reviewer (or for a requester's answer), most urgent first."""
     from starters.cli.render import show
     from starters.cli.tables import queue_table
 
-    rows = with_client(lambda client: client.queue(tenant=tenant, limit=limit))
+    rows = with_client(lambda client: client.queue(tenant=tenant, waiting_for=waiting_for, limit=limit))
     if as_json:
         emit_rows(rows)
     else:
-        show(queue_table(rows, datetime.now(UTC)))
+        show(queue_table(rows, datetime.now(UTC), waiting_for))
 
 
 @click.command("document", cls=Command)
@@ -163,7 +171,7 @@ def queue_command(tenant: str | None, limit: int, as_json: bool) -> None:
 @json_option
 def document_command(review_id: str, text: bool, tenant: str | None, as_json: bool) -> None:
     """Print a review's document as text, or its sections. Offsets are characters, end-exclusive."""
-    from starters.cli.render import printable, show
+    from starters.cli.render import count, printable, show
     from starters.cli.tables import sections_table
 
     async def look(client: "ReviewClient") -> "tuple[DocumentRef, DocumentText]":
@@ -178,8 +186,9 @@ def document_command(review_id: str, text: bool, tenant: str | None, as_json: bo
         out.write((printable(content.text) if out.isatty() else content.text).encode())
         out.flush()
     else:
+        pages = count(len(content.pages), "page")
         click.echo(
-            f"{document.document_id}: {document.media_type}, {document.size:,} bytes, {len(content.pages)} pages, "
+            f"{document.document_id}: {document.media_type}, {document.size:,} bytes, {pages}, "
             f"{len(content.text):,} characters"
         )
         show(sections_table(content))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from countersign.settings import Settings
     from workers.embedded import EmbeddedStack
 
-QUEUES = ("reviews", "agents")
+QUEUES = ("reviews", "agents", "batch")
 FORCE_S = 25.0
 """A worker that was told to stop has ended after this long; less than its supervisor waits before it kills it."""
 DEV_KEY = "dev"
@@ -332,3 +332,5 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for name in ("countersign", "workers"):
         logging.getLogger(name).setLevel(logging.INFO)
+    # A traceback for each connection, when a server restarts; what it means is said by our own lines.
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)

@@ -45,10 +45,10 @@ def rows_table(rows: Sequence["ReviewRow"]) -> RenderableType:
     return table
 
 
-def queue_table(rows: Sequence["ReviewRow"], now: datetime) -> RenderableType:
-    """What waits for a person, with the time that is left."""
+def queue_table(rows: Sequence["ReviewRow"], now: datetime, waiting_for: str) -> RenderableType:
+    """What waits for a reviewer or a requester, with the time that is left."""
     if not rows:
-        return Text("Nothing waits for a person.")
+        return Text(f"Nothing waits for a {waiting_for}.")
     table = table_of("review", "tenant", "waits for", "due in", "route", "playbook", "findings", "worst", "confidence")
     for row in rows:
         left = row.sla_due - now if row.sla_due else None

@@ -14,6 +14,7 @@ from starlette.routing import Match
 
 from countersign.errors import CountersignError, InvalidRequest
 from countersign.settings import Settings
+from starters.console import routes as console
 from starters.gateway import events, health, openapi, reviews, submitting
 from starters.gateway.backend import Backend
 from starters.gateway.edge import Edge, request_id_of
@@ -63,6 +64,7 @@ def build_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     for module in (submitting, reviews, events, health):
         # One flat table: found in one pass, and to be walked by who wants to know every endpoint.
         app.router.routes.extend(module.router.routes)
+    app.router.routes.extend(console.routes())
 
     @app.get("/openapi.json", include_in_schema=False)
     async def document() -> JSONResponse:

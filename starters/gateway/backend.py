@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from countersign.access.authenticator import Authenticator
 from countersign.access.permissions import Action, allowed, sees_only_own
 from countersign.access.principal import Principal
-from countersign.errors import NotFound, PlaybookError, ServiceUnavailable
+from countersign.errors import InvalidRequest, NotFound, PlaybookError, ServiceUnavailable
 from countersign.playbook.load import load_playbook
 from countersign.settings import Settings
 from countersign.store.reviews import ReviewRow
@@ -25,9 +24,10 @@ from starters.gateway.metrics import Metrics
 if TYPE_CHECKING:
     from countersign.services import Services
 
-SERVERS = ("postgres", "redis", "temporal")
+SERVERS = ("postgres", "redis", "temporal", "dispatcher")
+"""What the gateway looks after. The dispatcher is a worker's: none leads when no worker serves `reviews`."""
 PATIENCE_S = 3.0
-"""How long a request waits for a first connection to Postgres."""
+"""How long a request waits for a connection to Postgres, and for each of its answers."""
 LOOK_EVERY_S = 1.0
 LOOK_S = 2.0
 """How often the servers are asked whether they are there, and how long each may take."""
@@ -53,14 +53,13 @@ class Backend:
         """Which servers answered last time."""
         self._services: Services | None = None
         self._opening: asyncio.Task[Services] | None = None
-        self._authenticator: Authenticator | None = None
         self._queries = asyncio.Semaphore(QUERIES)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, metrics: Metrics) -> AsyncIterator["Backend"]:
         """Handles for as long as the block lasts; connects in the background."""
-        async with ReviewClient.open(settings) as client:
+        async with ReviewClient.open(settings, patience_s=PATIENCE_S) as client:
             backend = cls(settings, client, metrics)
             await asyncio.to_thread(_warm, settings)
             await backend.look()
@@ -76,7 +75,15 @@ class Backend:
     # --- servers ---
 
     async def services(self) -> "Services":
-        """Stores and intake. Raises `ServiceUnavailable` when Postgres does not answer soon."""
+        """Stores and intake. Raises `ServiceUnavailable` when Postgres does not answer soon.
+
+        It does so at once while Postgres did not answer the last look: nobody waits to learn what is known.
+        """
+        if self._services is not None and not self.up["postgres"]:
+            raise ServiceUnavailable("PostgreSQL does not answer")
+        return await self._opened()
+
+    async def _opened(self) -> "Services":
         if self._services is not None:
             return self._services
         if self._opening is None or self._opening.done():
@@ -92,14 +99,19 @@ class Backend:
         return self._services
 
     async def _open(self) -> "Services":
-        services = await self.client.services()
-        await bring_up_to_date(services)
+        try:
+            services = await self.client.services()
+            await services.bring_up_to_date()
+        except InvalidRequest as error:
+            # A setting is wrong, which is no fault of who asks: it is said to who runs this.
+            _log.error("%s", error)
+            raise ServiceUnavailable("the gateway is not set up right") from None
         return services
 
     async def look(self) -> None:
         """Ask every server whether it is there."""
-        for server in SERVERS:
-            up = await self._answers(server)
+        answers = await asyncio.gather(*(self._answers(server) for server in SERVERS))
+        for server, up in zip(SERVERS, answers, strict=True):
             if up != self.up[server]:
                 _log.log(logging.INFO if up else logging.WARNING, "%s %s", server, "answers" if up else "is away")
             self.up[server] = up
@@ -113,12 +125,12 @@ class Backend:
     async def _answers(self, server: str) -> bool:
         try:
             async with asyncio.timeout(LOOK_S):
-                if server == "postgres":
-                    await (await self.services()).db.ping()
-                elif server == "redis":
-                    await (await self.services()).redis.ping()
-                else:
+                if server == "temporal":
                     return await (await self.client.temporal()).service_client.check_health()
+                services = await self._opened()
+                if server == "dispatcher":
+                    return await services.waiting.is_dispatched()
+                await (services.db.ping() if server == "postgres" else services.redis.ping())
         except Exception as error:
             # Whatever it is, it does not answer; and nothing may end the watch.
             _log.debug("%s: %s", server, type(error).__name__)
@@ -127,18 +139,16 @@ class Backend:
 
     @property
     def degraded(self) -> tuple[str, ...]:
-        """What is away though reviews are still taken in."""
+        """What is away. Without any of it but Postgres, reviews are still taken in."""
         services = self._services
         alone = services is not None and (services.door.degraded or services.circuits.degraded)
-        return tuple(server for server in ("redis", "temporal") if not self.up[server] or (server == "redis" and alone))
+        return tuple(server for server in SERVERS if not self.up[server] or (server == "redis" and alone))
 
     # --- people ---
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """Who asks. Raises `Unauthenticated`, `Forbidden` and `ServiceUnavailable`."""
-        if self._authenticator is None:
-            self._authenticator = (await self.services()).authenticator
-        return await self._authenticator.authenticate(authorization)
+        return await (await self.services()).authenticator.authenticate(authorization)
 
     # --- reviews ---
 
@@ -156,8 +166,10 @@ class Backend:
                 return row
         raise no_such_review()
 
-    async def standing(self, row: ReviewRow) -> Standing:
+    async def standing(self, row: ReviewRow, *, as_reviewer: bool) -> Standing:
         """Where a review stands: asked of its workflow while there is one, else, or when that has no answer, as stored.
+
+        Who does not review it (`as_reviewer`) is shown it without a vigilance probe, which what is stored never has.
 
         Before its turn and after its end, what Postgres has is the truth.
         """
@@ -165,7 +177,7 @@ class Backend:
         if begun and row.outcome is None and self.up["temporal"] and not self._queries.locked():
             async with self._queries:
                 with contextlib.suppress(ServiceUnavailable):
-                    return await self.client.status(row.tenant, row.review_id)
+                    return await self.client.status(row.tenant, row.review_id, as_reviewer=as_reviewer)
         services = await self.services()
         status = await services.reviews.status(row.review_id, tenant=row.tenant)
         if not begun and (turn := await services.intake.turn(row.tenant, row.review_id)) is not None:
@@ -183,12 +195,6 @@ def _warm(settings: Settings) -> None:
     for file in settings.playbooks.glob("*.toml"):
         with contextlib.suppress(PlaybookError):  # said to who asks for it
             load_playbook(settings.playbooks, file.stem)
-
-
-async def bring_up_to_date(services: "Services") -> None:
-    """Apply the migrations that the database lacks: a gateway may be the first to meet a new one."""
-    if await services.db.pending():
-        await services.db.migrate()
 
 
 def no_such_review() -> NotFound:

@@ -4,6 +4,7 @@ Nothing here is read before the caller is known and the door has let the review 
 """
 
 import asyncio
+import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -80,12 +81,14 @@ class Body:
 
     Attributes:
         what: names the limit in the error ("a JSON body").
+        remedy: what to do about a body beyond it.
         grace_s, bytes_per_s: the slowest body that is waited for.
     """
 
     request: Request
     limit: int
     what: str
+    remedy: str = "Send less"
     grace_s: float = GRACE_S
     bytes_per_s: float = MIN_BYTES_PER_S
 
@@ -126,9 +129,7 @@ class Body:
         return b"".join([chunk async for chunk in self.chunks()])
 
     def _too_large(self) -> TooLarge:
-        return TooLarge(
-            f"{self.what} may have {self.limit:,} bytes, and this is more", remedy="Send less, or raise the limit"
-        )
+        return TooLarge(f"{self.what} may have {self.limit:,} bytes, and this is more", remedy=self.remedy)
 
 
 def is_json(request: Request) -> bool:
@@ -150,9 +151,17 @@ async def read_json(request: Request, model: type[T], *, limit: int = MAX_ACTION
 def parse_json(data: bytes, model: type[T]) -> T:
     """`data` as `model`. Raises `MalformedBody` and `InvalidRequest` as `read_json` does."""
     try:
-        return model.model_validate_json(data)
+        parsed = model.model_validate_json(data)
     except ValidationError as error:
         raise refused(error) from None
+    json.loads(data, object_pairs_hook=_each_once)  # no deeper than the parser above has let through
+    return parsed
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> None:
+    """Refuse an object with a name in it twice: readers differ in which of the two they take (RFC 8259, 4)."""
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise MalformedBody("an object in the body has a field twice", remedy="Send each field once")
 
 
 def refused(error: ValidationError) -> InvalidRequest:

@@ -118,7 +118,11 @@ class _Exchange:
             self.status = message["status"]
             much = self._rest is None or self._rest > SMALL_REST
             self._linger = self._unread and (much or self._waits or self.status == 408)
-            message = {**message, "headers": [*message["headers"], *_ALWAYS, *self._own_headers()]}
+            given = message["headers"]
+            # A page of the console says for itself what it may load.
+            names = {name.lower() for name, _ in given}
+            safety = [header for header in _ALWAYS if header[0] not in names]
+            message = {**message, "headers": [*given, *safety, *self._own_headers()]}
         elif self._linger and not message.get("more_body", False):
             # The answer is out, in full; only its end, which closes the connection, waits.
             await self._send({**message, "more_body": True})

@@ -176,7 +176,7 @@ class Following:
 
     async def _place(self, row: ReviewRow) -> dict[str, Any]:
         """Its place in the waiting room."""
-        status = (await self._backend.standing(row)).status
+        status = (await self._backend.standing(row, as_reviewer=False)).status
         return {"ahead": status.ahead, "estimate_s": status.estimate_s}
 
     def _stage(self, entry: TrailRow) -> str:

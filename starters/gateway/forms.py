@@ -5,7 +5,7 @@ There may be as many parts as there are names, since none may come twice.
 
 import logging
 import re
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -47,14 +47,19 @@ def boundary_of(content_type: str) -> bytes | None:
 
 
 async def read_form(
-    chunks: AsyncIterable[bytes], boundary: bytes, write: Callable[[bytes], Awaitable[None]], *, max_file: int
+    chunks: AsyncIterable[bytes],
+    boundary: bytes,
+    write: Callable[[bytes], Awaitable[None]],
+    *,
+    max_file: int,
+    extra: Sequence[str] = (),
 ) -> Form:
-    """Take the form in, giving the file's bytes to `write` as they come.
+    """Take the form in, giving the file's bytes to `write` as they come. `extra` names text fields besides the usual.
 
     Raises `MalformedBody`, `InvalidRequest` (a part that is not taken, or twice) and `TooLarge` (the file over
     `max_file` bytes, the text fields over `MAX_FORM_TEXT`).
     """
-    parts = _Parts(boundary, max_file)
+    parts = _Parts(boundary, max_file, (*TEXT_FIELDS, *extra))
     async for chunk in chunks:
         parts.feed(chunk)
         for piece in parts.take():
@@ -65,7 +70,8 @@ async def read_form(
 class _Parts:
     """What the push parser tells, kept until asked for."""
 
-    def __init__(self, boundary: bytes, max_file: int) -> None:
+    def __init__(self, boundary: bytes, max_file: int, names: Sequence[str]) -> None:
+        self._names = names
         self._max_file = max_file
         self._file_size = 0
         self._text_size = 0
@@ -129,7 +135,7 @@ class _Parts:
         if encoding not in ("binary", "8bit", "7bit"):
             # RFC 7578, 4.7: deprecated. Unread, it would be reviewed as it stands.
             raise InvalidRequest("Content-Transfer-Encoding: is not taken", remedy="Send the bytes as they are")
-        if name != FILE_FIELD and name not in TEXT_FIELDS:
+        if name != FILE_FIELD and name not in self._names:
             raise forbidden_field(name)
         if name in self._texts or (name == FILE_FIELD and self._suffix is not None):
             raise InvalidRequest(f"{name}: is there twice", remedy="Send it once")

@@ -28,7 +28,10 @@ async def healthz() -> Response:
     responses={503: {"model": Health, "description": "Postgres does not answer: nothing can be taken in."}},
 )
 async def readyz(request: Request) -> Response:
-    """Whether reviews can be taken in, which needs Postgres; `degraded` names what is done without meanwhile."""
+    """Whether reviews can be taken in, which needs Postgres; `degraded` names what is away.
+
+    Without `redis` the gateway admits by itself, without `temporal` or a `dispatcher` (of a worker) reviews wait.
+    """
     backend = backend_of(request)
     if not backend.up["postgres"]:
         return json_response(Health(status="unavailable", degraded=backend.degraded), 503, {"Retry-After": "2"})

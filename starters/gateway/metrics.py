@@ -75,7 +75,7 @@ class Metrics:
         self.degraded = Gauge("door_degraded", "1 while this process admits by itself, without Redis.", **own)
         self.circuits = CircuitMetrics()
         self.registry.register(self.circuits)
-        self.up = Gauge("server_up", "1 while the server answers.", ("server",), **own)
+        self.up = Gauge("server_up", "1 while the server answers, or a dispatcher leads.", ("server",), **own)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answer. `route` is the pattern of the endpoint, never a path."""

@@ -18,6 +18,7 @@ from countersign.errors import (
     DocumentError,
     Forbidden,
     InvalidRequest,
+    KeyReused,
     NotFound,
     Overloaded,
     PlaybookError,
@@ -37,12 +38,6 @@ class MalformedBody(InvalidRequest):
     """The body cannot be parsed at all."""
 
     type = "MalformedBody"
-
-
-class KeyReused(InvalidRequest):
-    """The Idempotency-Key stands for another document."""
-
-    type = "KeyReused"
 
 
 class TooLarge(DocumentError):
@@ -101,7 +96,7 @@ KINDS: Mapping[type[CountersignError], Kind] = {
     DecisionRefused: Kind("decision-refused", 409, "The decision does not count"),
     TooLarge: Kind("too-large", 413, "Too many bytes"),
     UnsupportedMedia: Kind("unsupported-media-type", 415, "Unsupported content type"),
-    KeyReused: Kind("idempotency-key-reused", 422, "The Idempotency-Key stands for another document"),
+    KeyReused: Kind("idempotency-key-reused", 422, "The Idempotency-Key was used for something else"),
     InvalidRequest: Kind("invalid-request", 422, "The request is not valid"),
     DocumentError: Kind("unreadable-document", 422, "The document cannot be reviewed"),
     PlaybookError: Kind("unknown-playbook", 422, "The playbook cannot be used"),
@@ -132,16 +127,20 @@ def kind_of(error: CountersignError) -> Kind:
     return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
 
 
+def person_words(error: CountersignError) -> tuple[str, str]:
+    """What went wrong and what to do about it, for who asked."""
+    if kind_of(error).status == 500:
+        return "Something went wrong on our side", "Repeat it, and give us the request id if that is no help"
+    if isinstance(error, ServiceUnavailable):
+        # The operator's words name servers, and are in the log.
+        return _SERVER_ADDRESS.sub("", error.message), "Ask again after the seconds of Retry-After"
+    return error.message, error.remedy
+
+
 def problem_response(error: CountersignError, request_id: str) -> Response:
     """The answer to a request that ended in `error`."""
     kind = kind_of(error)
-    detail, remedy = error.message, error.remedy
-    if kind.status == 500:
-        detail, remedy = "Something went wrong on our side", "Repeat it, and give us the request id if that is no help"
-    elif isinstance(error, ServiceUnavailable):
-        # The operator's words name servers, and are in the log.
-        detail = _SERVER_ADDRESS.sub("", detail)
-        remedy = "Ask again after the seconds of Retry-After"
+    detail, remedy = person_words(error)
     reason = getattr(error, "reason", "") or getattr(error, "rule", "") or None
     body = Problem(
         type=TYPE_PREFIX + kind.slug,

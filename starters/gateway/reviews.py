@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from countersign.access.permissions import Action, require, sees_only_own
+from countersign.access.permissions import Action, allowed, require, sees_only_own
 from countersign.access.principal import Principal
 from countersign.errors import InvalidRequest, NotFound
 from countersign.review.ids import base32
@@ -45,7 +45,8 @@ def caller(action: Action) -> Any:  # what FastAPI calls a dependency
     """Who asks, if they may do `action`. Before anything else of the request is looked at."""
 
     async def authenticated(request: Request) -> Principal:
-        who = await backend_of(request).authenticate(request.headers.get("authorization"))
+        given = request.headers.getlist("authorization")
+        who = await backend_of(request).authenticate(given[0] if len(given) == 1 else None)
         require(who, action)
         return who
 
@@ -107,13 +108,15 @@ async def read_review(
 ) -> Response:
     """Show where a review stands, with its findings and their quotations."""
     backend = backend_of(request)
-    standing = await backend.standing(await backend.row(who, review_id, Action.READ_REVIEW))
+    row = await backend.row(who, review_id, Action.READ_REVIEW)
+    reviews = allowed(who, Action.DECIDE) and row.user_hash != who.user_hash
+    standing = await backend.standing(row, as_reviewer=reviews)
     view = ReviewView(**{**dict(standing.status), "live": standing.live})
-    return json_response(view if backend.knows_why(who) else _without_signals(view))
+    return json_response(view if backend.knows_why(who) else without_signals(view))
 
 
-def _without_signals(view: ReviewView) -> ReviewView:
-    """The review without what fired and how strongly; the remedy still says in which channel."""
+def without_signals(view: ReviewView) -> ReviewView:
+    """The review for who may not know what fired and how strongly; the remedy still says in which channel."""
     failure = view.failure
     if failure is not None and view.outcome is Outcome.BLOCKED:
         failure = failure.model_copy(update={"message": "the sentinel blocked it; who reviews or audits can see why"})

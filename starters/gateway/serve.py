@@ -18,7 +18,6 @@ from countersign.errors import InvalidRequest, ServiceUnavailable
 from countersign.services import Services
 from countersign.settings import Settings
 from starters.gateway.app import build_app
-from starters.gateway.backend import bring_up_to_date
 from starters.gateway.edge import MAX_REQUESTS
 from workers.endpoints import resolve
 
@@ -186,7 +185,7 @@ async def _any_key(settings: Settings, stop: asyncio.Event, *, wait: bool) -> bo
     while not stop.is_set():
         try:
             async with Services.open(settings, resolve(settings)) as services:
-                await bring_up_to_date(services)
+                await services.bring_up_to_date()
                 return await services.keys.any_active()
         except ServiceUnavailable as error:
             if not wait:

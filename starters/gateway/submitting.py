@@ -1,5 +1,7 @@
 """POST /v1/reviews: who asks, may they, the door, and only then the body, straight into the document store."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -10,7 +12,7 @@ from starlette.responses import Response
 from countersign.access.permissions import Action
 from countersign.access.principal import Principal
 from countersign.admission.intake import Accepted as Taken
-from countersign.errors import CountersignError, InvalidRequest
+from countersign.errors import CountersignError, InvalidRequest, KeyReused
 from countersign.review.ids import new_review_id
 from countersign.review.payloads import ReviewRequest
 from starters.gateway.answers import Accepted, SubmitJson, json_response
@@ -26,7 +28,7 @@ from starters.gateway.openapi import (
     review_links,
     schema_of,
 )
-from starters.gateway.problems import KeyReused, UnsupportedMedia, rate_headers
+from starters.gateway.problems import UnsupportedMedia, rate_headers
 from starters.gateway.reviews import backend_of, caller, derived_id, idempotency_key
 
 FORM_OVERHEAD = MAX_FORM_TEXT + 131_072
@@ -69,13 +71,7 @@ _BODY = {
 async def submit(request: Request, who: Annotated[Principal, caller(Action.SUBMIT)]) -> Response:
     """Submit a contract: a form with the file, or JSON with its text."""
     backend = backend_of(request)
-    key = idempotency_key(request)
-    try:
-        taken = await _take_in(backend, request, who, key)
-    except CountersignError as error:
-        backend.metrics.submitted(error.type)
-        raise
-    backend.metrics.submitted("existing" if taken.existing else "accepted")
+    taken = await take_in(backend, request, who, idempotency_key(request))
     url = f"/v1/reviews/{taken.review_id}"
     body = Accepted(
         review_id=taken.review_id,
@@ -91,16 +87,47 @@ async def submit(request: Request, who: Annotated[Principal, caller(Action.SUBMI
     return json_response(body, 202, {"Location": url, **rate_headers(taken.entry)})
 
 
-async def _take_in(backend: Backend, request: Request, who: Principal, key: str | None) -> Taken:
+@dataclass(frozen=True)
+class Besides:
+    """Text fields that a form has besides those of a request.
+
+    Attributes:
+        names: what they are called.
+        check: sees the form's text fields before anything is taken in for good, takes these out, and raises what is
+            wrong with them.
+    """
+
+    names: tuple[str, ...]
+    check: Callable[[dict[str, str]], None]
+
+
+async def take_in(
+    backend: Backend, request: Request, who: Principal, key: str | None, besides: Besides | None = None
+) -> Taken:
+    """Take a request's document in, and count how that was answered."""
+    try:
+        taken = await _take_in(backend, request, who, key, besides)
+    except CountersignError as error:
+        backend.metrics.submitted(error.type)
+        raise
+    backend.metrics.submitted("existing" if taken.existing else "accepted")
+    return taken
+
+
+async def _take_in(
+    backend: Backend, request: Request, who: Principal, key: str | None, besides: Besides | None
+) -> Taken:
     """Past the door and into the store. Nothing of the body is read before the door has let the review in."""
     content_type = request.headers.get("content-type", "")
     boundary = boundary_of(content_type)
+    extra = besides.names if besides is not None else ()
     max_file = int(backend.settings.max_document_mb * 1_000_000)
     if boundary is not None:
-        body = Body(request, max_file + FORM_OVERHEAD, "a form")
+        file_limit = f"A file may have {max_file:,} bytes; who runs the gateway sets COUNTERSIGN_MAX_DOCUMENT_MB"
+        body = Body(request, max_file + FORM_OVERHEAD, "a form", file_limit)
         held = HELD_BY_FORM
-    elif is_json(request):
-        body = Body(request, MAX_JSON, "a JSON body")
+    elif is_json(request) and besides is None:  # in JSON there is nothing besides
+        body = Body(request, MAX_JSON, "a JSON body", "Send it as the file of a form")
         held = HELD_BY_JSON * (MAX_JSON if body.stated is None else body.stated)
     else:
         raise UnsupportedMedia(
@@ -113,7 +140,9 @@ async def _take_in(backend: Backend, request: Request, who: Principal, key: str 
         async with intake.entering(who.tenant, who.user, review_id, fresh=key is None) as place:
             upload = intake.upload(who.tenant, review_id)
             if boundary is not None:
-                form = await read_form(body.chunks(), boundary, upload.write, max_file=max_file)
+                form = await read_form(body.chunks(), boundary, upload.write, max_file=max_file, extra=extra)
+                if besides is not None:
+                    besides.check(form.fields)
                 fields, name = form.fields, f"document{form.suffix}"
             else:
                 given = parse_json(await body.whole(), SubmitJson)
@@ -130,6 +159,7 @@ async def _take_in(backend: Backend, request: Request, who: Principal, key: str 
             except InvalidRequest as error:
                 if key is not None and error.message.startswith("review_id"):
                     raise KeyReused(
-                        "the Idempotency-Key was used for another document", remedy="Use a new key for a new document"
+                        "the Idempotency-Key was used for another document, playbook, ask or session",
+                        remedy="Use a new key for another review",
                     ) from None
                 raise

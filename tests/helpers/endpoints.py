@@ -42,5 +42,38 @@ ENDPOINTS = (
     Endpoint("GET", "/readyz",                                  (200, 200, 200, 200, 200, 200, 200, 200)),
     Endpoint("GET", "/openapi.json",                            (200, 200, 200, 200, 200, 200, 200, 200)),
 )  # fmt: skip
+PAGE = "/console/reviews/{review_id}"
+EFFECT_FORM: dict[str, object] = {"effect": "approve-E1", "bound-E1": "1:d"}
+SIGNED_FORM: dict[str, object] = {"verdict": "approve", "digest": "d"}
+CONSOLE = (
+    #                                        nobody owner requ rev  aud  oper admin rival
+    Endpoint("GET", "/",                       (303, 303, 303, 303, 303, 303, 303, 303)),
+    Endpoint("GET", "/console",                (303, 303, 303, 303, 303, 303, 303, 303)),
+    Endpoint("GET", "/console/sign-in",        (200, 303, 303, 303, 303, 303, 303, 303)),
+    Endpoint("POST", "/console/sign-in",       (401, 401, 401, 401, 401, 401, 401, 401), {}),
+    Endpoint("POST", "/console/sign-out",      (401, 303, 303, 303, 303, 303, 303, 303), {}),
+    Endpoint("GET", "/console/submit",         (303, 200, 200, 403, 403, 403, 200, 200)),
+    Endpoint("POST", "/console/submit",        (401, 303, 303, 403, 403, 403, 303, 303), {"playbook": "nda"}),
+    Endpoint("GET", "/console/queue",          (303, 403, 403, 200, 200, 200, 200, 200)),
+    Endpoint("GET", "/console/reviews",        (303, 200, 200, 200, 200, 200, 200, 200)),
+    Endpoint("GET", PAGE,                      (303, 200, 404, 200, 200, 403, 200, 404)),
+    Endpoint("GET", f"{PAGE}/events",          (303, 200, 404, 200, 200, 403, 200, 404)),
+    Endpoint("GET", f"{PAGE}/claim",           (303, 303, 303, 303, 303, 303, 303, 303)),
+    Endpoint("GET", f"{PAGE}/decision",        (303, 303, 303, 303, 303, 303, 303, 303)),
+    Endpoint("GET", f"{PAGE}/effect",          (303, 303, 303, 303, 303, 303, 303, 303)),
+    Endpoint("GET", f"{PAGE}/answer",          (303, 303, 303, 303, 303, 303, 303, 303)),
+    Endpoint("POST", f"{PAGE}/claim",          (401, 403, 403, 303, 403, 403, 303, 404), {}),
+    Endpoint("POST", f"{PAGE}/decision",       (401, 403, 403, 200, 403, 403, 200, 404), SIGNED_FORM),
+    Endpoint("POST", f"{PAGE}/effect",         (401, 403, 403, 303, 403, 403, 303, 404), EFFECT_FORM),
+    Endpoint("POST", f"{PAGE}/answer",         (401, 303, 404, 403, 403, 403, 303, 404), {"answer": "yes"}),
+    Endpoint("GET", "/console/autonomy",       (303, 403, 403, 200, 200, 200, 200, 200)),
+    Endpoint("GET", "/console/circuits",       (303, 403, 403, 200, 200, 200, 200, 200)),
+    Endpoint("GET", "/console/memory",         (303, 403, 403, 200, 200, 403, 200, 200)),
+    Endpoint("GET", "/console/trail",          (303, 403, 403, 200, 200, 403, 200, 200)),
+    Endpoint("GET", "/console/costs",          (303, 403, 403, 403, 200, 200, 200, 200)),
+    Endpoint("GET", "/console/limits",         (303, 403, 403, 403, 200, 200, 200, 200)),
+    Endpoint("GET", "/console/{rest:path}",    (303, 404, 404, 404, 404, 404, 404, 404)),
+)  # fmt: skip
+"""The same for the console's pages; `body` is a form. Streams that have no end, and files, are asked elsewhere."""
 ROWS = {"owner": 1, "requester": 0, "rival": 0}
 """How many of acme's one review a list shows; to everybody else who may list, all of it."""

@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from redis.exceptions import ConnectionError as RedisAway
 
 from countersign.access.principal import Principal
+from countersign.access.sessions import Sessions
 from countersign.admission.entry import DoorStanding, Entry, Place
 from countersign.admission.intake import Accepted, Turn
 from countersign.breaker.words import Standing as CircuitStanding
@@ -22,6 +24,8 @@ from countersign.review.payloads import (
     ClaimReceipt,
     Decision,
     DocumentRef,
+    EffectDecision,
+    EffectReceipt,
     ReadReport,
     Receipt,
     ReviewRequest,
@@ -29,9 +33,10 @@ from countersign.review.payloads import (
 )
 from countersign.settings import Settings
 from countersign.store.reviews import ReviewRow
+from countersign.store.vault import Vault
 from countersign.trail.chain import TrailRow
 from countersign.trail.pseudonym import Pseudonyms
-from countersign.words import Outcome, Role, Stage
+from countersign.words import EffectState, Outcome, Role, Stage
 from starters.client import Standing
 from starters.gateway.app import build_app
 from starters.gateway.backend import Backend
@@ -79,6 +84,8 @@ class FakeIntake:
     """The door's answers in the order of `entries` (then the last one again), and what was taken in."""
 
     refusal: CountersignError | None = None
+    refusal_at_last: CountersignError | None = None
+    """Of the document, once it has been read."""
     turns: Turn | None = None
     entry: Entry = field(
         default_factory=lambda: Entry(Place.ROOM, ahead=3, estimate_s=1.5, limit=100, remaining=57, reset_s=359.2)
@@ -96,6 +103,8 @@ class FakeIntake:
         place = SimpleNamespace(accepted=False)
 
         async def accept(request: ReviewRequest, upload: FakeUpload, name: str) -> Accepted:
+            if self.refusal_at_last is not None:
+                raise self.refusal_at_last
             before = self.taken.get(review_id)
             if before is not None and before[1].data != upload.data:
                 raise InvalidRequest(f"review_id: {review_id} is already the review of another document")
@@ -180,6 +189,27 @@ def entry(sequence: int, event: str = "read") -> TrailRow:
 TEXT = DocumentText(text=f"1. {MARK}.", pages=(Page(number=1, start=0, end=12),), sections=(), hidden=())
 
 
+class FakeRedis:
+    """The little of Redis that sessions need; away when told so."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self.is_away = False
+
+    async def set(self, name: str, value: bytes, ex: int) -> None:
+        self._answer()
+        assert ex > 0
+        self.values[name] = value
+
+    async def exists(self, name: str) -> int:
+        self._answer()
+        return int(name in self.values)
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise RedisAway
+
+
 class World:
     """The stand-ins behind one application, each to be changed by a test."""
 
@@ -189,11 +219,15 @@ class World:
         self.entries: list[TrailRow] = [entry(1), entry(2)]
         self.away = False
         """Postgres does not answer."""
-        self.given: list[tuple[str, Claim | Decision | Answer]] = []
+        self.given: list[tuple[str, Claim | Decision | EffectDecision | Answer]] = []
         self.refusal: CountersignError | None = None
         """What a workflow answers an update."""
         self.looked = 0
         self.circuits = FakeCircuits()
+        self.as_reviewer: list[bool] = []
+        self.redis = FakeRedis()
+        self.sessions = Sessions(Vault(bytes(range(32))), self.redis)  # type: ignore[arg-type]  # a stand-in
+        self.marks: dict[tuple[str, str], str] = {}
         self.projected = ReviewStatus(
             review_id="r-1",
             workflow_id="review-acme-r-1",
@@ -212,18 +246,28 @@ class World:
         if self.away:
             raise ServiceUnavailable("PostgreSQL at db.internal:5432/countersign does not answer (OSError)")
         return SimpleNamespace(
-            db=SimpleNamespace(pending=self._pending),
+            bring_up_to_date=self._up_to_date,
             authenticator=self,
             intake=self.intake,
-            reviews=SimpleNamespace(row=self._row, list=self._list, queue=self._queue, status=self._status),
+            reviews=SimpleNamespace(
+                row=self._row, list=self._list, queue=self._queue, desk=self._desk, status=self._status
+            ),
             documents=SimpleNamespace(get=self._get, get_text=self._get_text),
-            trail=SimpleNamespace(rows=self._trail),
+            trail=SimpleNamespace(rows=self._trail, find=self._find),
             door=SimpleNamespace(degraded=False, standing=self._standing),
             circuits=self.circuits,
             pseudonyms=PSEUDONYMS,
+            sessions=self.sessions,
+            marks=SimpleNamespace(put=self._put_mark, seen=self._seen),
+            limits=SimpleNamespace(explain=self._none, history=self._none),
+            ledger=SimpleNamespace(costs=self._none),
+            knowledge=SimpleNamespace(search=self._none),
+            profile=SimpleNamespace(cells=self._none, history=self._none, corrections=self._none),
+            corrections=SimpleNamespace(lessons=self._none, standings=self._none),
         )
 
-    async def status(self, tenant: str, review_id: str) -> Standing:
+    async def status(self, tenant: str, review_id: str, *, as_reviewer: bool = True) -> Standing:
+        self.as_reviewer.append(as_reviewer)
         return Standing(self.projected)
 
     async def claim(self, tenant: str, review_id: str, given: Claim) -> ClaimReceipt:
@@ -234,11 +278,17 @@ class World:
         self._judge("decide", given)
         return Receipt(review_id=review_id, stage=Stage.SIGN, outcome=Outcome.APPROVED)
 
+    async def decide_effect(
+        self, tenant: str, review_id: str, given: EffectDecision, *, approve: bool
+    ) -> EffectReceipt:
+        self._judge("approve_effect" if approve else "decline_effect", given)
+        return EffectReceipt(review_id=review_id, item=given.item, state=EffectState.APPROVED)
+
     async def answer(self, tenant: str, review_id: str, given: Answer) -> Receipt:
         self._judge("answer", given)
         return Receipt(review_id=review_id, stage=Stage.SIGN)
 
-    def _judge(self, what: str, given: Claim | Decision | Answer) -> None:
+    def _judge(self, what: str, given: Claim | Decision | EffectDecision | Answer) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.given.append((what, given))
@@ -280,13 +330,44 @@ class World:
     async def _trail(self, workflow_id: str) -> tuple[TrailRow, ...]:
         return tuple(self.entries)
 
-    async def _pending(self) -> tuple[str, ...]:
-        return ()
+    async def _up_to_date(self) -> None:
+        return None
 
     async def _standing(self) -> DoorStanding:
         return DoorStanding(in_flight={"acme": 2}, waiting={"acme": 5}, rate=1.5)
 
+    async def _desk(self, *, tenant: str, limit: int) -> tuple[tuple[ReviewRow, ReviewStatus], ...]:
+        return tuple((one, self.projected) for one in await self._queue(tenant=tenant, limit=limit))
+
+    async def _find(self, tenant: str, **asked: Any) -> tuple[TrailRow, ...]:
+        return tuple(one for one in self.entries if one.tenant == tenant)
+
+    async def _put_mark(self, tenant: str, user_hash: str, review_id: str, digest: str) -> None:
+        self.marks[user_hash, review_id] = digest
+
+    async def _seen(self, tenant: str, user_hash: str, shown: Any) -> frozenset[str]:
+        return frozenset(one for one, digest in shown if self.marks.get((user_hash, one)) == digest)
+
+    async def _none(self, *asked: Any, **how: Any) -> tuple[()]:
+        return ()
+
     # --- asking ---
+
+    @asynccontextmanager
+    async def console(self, who: str | None = "bob") -> AsyncIterator[httpx.AsyncClient]:
+        """A client that asks as a browser does, with a session of this person."""
+        headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+        cookies = {"countersign": self.sessions.seal(self.sessions.begin(who))} if who else {}
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://gateway", headers=headers, cookies=cookies
+        ) as client:
+            yield client
+
+    def form_token(self, client: httpx.AsyncClient) -> str:
+        """What the forms of this client's session carry; "" without one."""
+        session = self.sessions.open(client.cookies.get("countersign") or "")
+        return self.sessions.form_token(session) if session is not None else ""
 
     @asynccontextmanager
     async def browser(self, key: str | None = "ana") -> AsyncIterator[httpx.AsyncClient]:

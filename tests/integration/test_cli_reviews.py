@@ -236,7 +236,7 @@ def test_a_cell_that_was_granted_autonomy_releases_alone(dev: Dev, files: Path) 
         (("submit", "{files}/missing.md"), 2, ("no such file", "Check the path")),
         (("submit", "{files}/empty.md"), 2, ("is empty", "Give a file")),
         (("submit", "{files}/scan.pdf"), 6, ("PNG image", "Give one of")),
-        (("submit", "{files}/open.md", "--playbook", "unheard_of"), 2, ("unheard_of", "nda")),
+        (("submit", "{files}/open.md", "--playbook", "unheard_of"), 2, ("playbook: there is none", "nda")),
         (
             ("submit", "{files}/open.md", "--tenant", "acme", "--id", "r-1"),
             2,

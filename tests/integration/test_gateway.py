@@ -5,8 +5,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,17 +114,30 @@ async def test_a_review_from_submission_to_signature(gate: Gate, dev: Dev) -> No
         assert raw.text == nda() + PHRASE
 
         asked = {"verdict": "ask", "question": "Which of us?", "claim": claim.json()["token"]}
-        assert (await reviewer.post(f"/v1/reviews/{review_id}/decision", json=asked)).status_code == 200
+        q0 = {"Idempotency-Key": "q0"}
+        assert (await reviewer.post(f"/v1/reviews/{review_id}/decision", json=asked, headers=q0)).status_code == 200
+        swallowed = await reviewer.post(f"/v1/reviews/{review_id}/decision", json={"verdict": "reject"}, headers=q0)
+        assert (swallowed.status_code, swallowed.json()["type"]) == (
+            422,
+            "urn:countersign:problem:idempotency-key-reused",
+        )
         answered = await owner.post(f"/v1/reviews/{review_id}/answer", json={"text": "The Irish one"})
         assert answered.status_code == 200, answered.text
         wrong = {"verdict": "approve", "digest": "0" * 64}
         assert (await reviewer.post(f"/v1/reviews/{review_id}/decision", json=wrong)).status_code == 409
         decision = {"verdict": "approve", "note": "fine"}
-        signed = await reviewer.post(f"/v1/reviews/{review_id}/decision", json=decision)
+        once = {"Idempotency-Key": "q1"}
+        signed = await reviewer.post(f"/v1/reviews/{review_id}/decision", json=decision, headers=once)
         assert (signed.status_code, signed.json()["outcome"]) == (200, "approved")
+        assert signed.json()["verdict"] == "approve"
 
     told = [event async for event in gate.events("owner", review_id)]
     assert told[-1][1:] == ("ended", {"outcome": "approved"})
+    async with gate.client("reviewer") as reviewer:
+        again = await reviewer.post(f"/v1/reviews/{review_id}/decision", json=decision, headers=once)
+        assert (again.status_code, again.json()) == (200, signed.json())
+        other = await reviewer.post(f"/v1/reviews/{review_id}/decision", json={"verdict": "reject"}, headers=once)
+        assert (other.status_code, other.json()["type"]) == (422, "urn:countersign:problem:idempotency-key-reused")
     stages = [f"{data['stage']}:{data['event']}" for _, kind, data in told if kind == "stage"]
     assert [stage for stage in stages if stage in SIGNED] == list(SIGNED)
     assert [number for number, _, _ in told] == [str(number) for number in range(1, len(told) + 1)]
@@ -173,12 +186,35 @@ async def test_a_large_document_comes_back_as_it_was(gate: Gate) -> None:
 
 async def test_a_repeated_key_is_one_review(gate: Gate) -> None:
     async with gate.client("owner") as owner:
-        for number, (text, status) in enumerate([("1. Term", 202), ("1. Term", 202), ("2. Other", 422)]):
-            answer = await owner.post("/v1/reviews", json={"text": text}, headers={"Idempotency-Key": "once"})
-            assert answer.status_code == status, answer.text
-            if status == 202:
-                assert answer.json()["existing"] is (number > 0)
-    assert answer.json()["type"] == "urn:countersign:problem:idempotency-key-reused"
+        first = {"text": "1. Term", "ask": "Sign?", "session": "s"}
+        for number in range(2):
+            answer = await owner.post("/v1/reviews", json=first, headers={"Idempotency-Key": "once"})
+            assert answer.status_code == 202, answer.text
+            assert answer.json()["existing"] is (number > 0)
+        for change in ({"text": "2. Other"}, {"playbook": "msa"}, {"ask": "Not?"}, {"session": None}):
+            answer = await owner.post("/v1/reviews", json={**first, **change}, headers={"Idempotency-Key": "once"})
+            assert (answer.status_code, answer.json()["type"]) == (
+                422,
+                "urn:countersign:problem:idempotency-key-reused",
+            ), change
+
+
+async def test_while_postgres_hangs_the_answer_is_503_and_a_repeat_is_one_review(gate: Gate, dev: Dev) -> None:
+    await gate.submit("owner", nda())  # the key is known from here on, as a client's is
+    once = {"Idempotency-Key": "hung"}
+    async with gate.client("owner") as owner:
+        with stopped(dev.pids["postgres"]):
+            first = await owner.post("/v1/reviews", json={"text": "1. Hung"}, headers=once)
+            assert (first.status_code, first.headers["retry-after"]) == (503, "2"), first.text
+            until("readyz says what is away", lambda: "postgres" in degraded(gate))
+            told = await owner.post("/v1/reviews", json={"text": "1. Hung"}, headers=once)
+            assert (told.status_code, told.headers["retry-after"]) == (503, "2")
+        until("it is back", lambda: not degraded(gate))
+        answers = [await owner.post("/v1/reviews", json={"text": "1. Hung"}, headers=once) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [202, 202]
+        assert answers[1].json()["existing"] is True
+        rows = (await owner.get("/v1/reviews")).json()["reviews"]
+    assert [row["review_id"] for row in rows].count(answers[0].json()["review_id"]) == 1
 
 
 async def test_a_killed_gateway_comes_back_where_it_was(gate: Gate, dev: Dev) -> None:
@@ -194,6 +230,30 @@ async def test_a_killed_gateway_comes_back_where_it_was(gate: Gate, dev: Dev) ->
             return False
 
     until("the gateway is ready", ready)
+
+
+def degraded(gate: Gate) -> list[str]:
+    found: list[str] = httpx.get(f"{gate.url}/readyz").json()["degraded"]
+    return found
+
+
+@contextmanager
+def stopped(postmaster: int) -> Iterator[None]:
+    """Every process of a Postgres server stands still, as with a disk that hangs."""
+    ours = [postmaster]
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == postmaster:
+                ours.append(int(stat.parent.name))
+    try:
+        for pid in ours:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in ours:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 async def test_each_start_makes_a_key_and_ends_the_last_one(dev: Dev) -> None:

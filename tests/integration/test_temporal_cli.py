@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 from helpers.contracts import DUTIES, HOSTILE, nda
@@ -129,6 +130,19 @@ def test_a_bad_input_is_a_definite_answer(dev: Dev) -> None:
     assert (final["outcome"], final["failure"]["type"]) == ("failed", "InvalidRequest")
     assert "tenant" in final["failure"]["message"]
     assert "Not A Tenant" not in final["failure"]["message"]
+
+
+def test_a_second_start_under_an_ended_reviews_id_changes_nothing(dev: Dev, tmp_path: Path) -> None:
+    workflow_id = "review-acme-again"
+    start(dev, workflow_id, text=HOSTILE)
+    assert result(dev, workflow_id)["outcome"] == "blocked"
+    admitted = dev.temporal("workflow", "describe", "--workflow-id", workflow_id).json
+    start(dev, workflow_id, text=HOSTILE)
+    assert result(dev, workflow_id)["failure"]["type"] == "InvalidRequest"
+    assert dev.status("again")["outcome"] == "blocked"
+    assert dev.cli("history", "again", "--tenant", "acme", "-o", str(tmp_path / "h.json")).code == 0
+    started = json.loads((tmp_path / "h.json").read_text())["events"][0]["workflowExecutionStartedEventAttributes"]
+    assert started["originalExecutionRunId"] == admitted["workflowExecutionInfo"]["execution"]["runId"]
 
 
 def test_a_workflow_of_any_name_is_a_review(dev: Dev) -> None:

@@ -10,6 +10,7 @@ from pydantic_ai.models import ModelRequestParameters
 from countersign.agents.offline import OfflineModel
 from countersign.errors import CountersignError
 from countersign.playbook.load import load_playbook
+from countersign.tools.names import NATURES
 from provider_lab.script import CallTool, Rule, Say, Tokens
 from provider_lab.wire import Ask, PromptCache, output_tokens, tokens, wrong_arguments
 
@@ -39,8 +40,11 @@ class Answers:
         if rule.answer:
             return rule.answer, False
         # The wire does not say which tools are for the output; the offline model looks for its own by name.
-        tools = list(ask.tools)
-        parameters = ModelRequestParameters(output_mode="tool", output_tools=tools, allow_text_output=False)
+        functions = [tool for tool in ask.tools if tool.name in NATURES]
+        answers = [tool for tool in ask.tools if tool.name not in NATURES]
+        parameters = ModelRequestParameters(
+            output_mode="tool", function_tools=functions, output_tools=answers, allow_text_output=False
+        )
         try:
             response = await self._offline.request(list(ask.messages), None, parameters)
         except (CountersignError, ValueError, KeyError) as error:

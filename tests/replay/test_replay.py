@@ -37,6 +37,7 @@ ROUTES = {
     "rate_limited",
     "overloaded",
     "waited",
+    "probed",
     "effects_done",
     "effects_declined",
     "effects_rejected",
@@ -45,6 +46,11 @@ ROUTES = {
     "effects_policy",
     "effects_stopped",
     "effects_allowed",
+    "batch_done",
+    "batch_renewed",
+    "batch_cancelled",
+    "batch_rerun",
+    "rerun",
 }
 LESSON = """\
 {name}: the workflow code no longer gives the commands that this history holds:

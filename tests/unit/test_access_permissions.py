@@ -24,6 +24,11 @@ answer          own        -         -        -         all
 manage_keys     -          -         -        -         all
 manage_limits   -          -         -        all       all
 read_metrics    -          -         all      all       all
+read_costs      -          -         all      all       all
+read_limits     -          -         all      all       all
+read_circuits   -          all       all      all       all
+read_autonomy   -          all       all      all       all
+read_memory     -          all       all      -         all
 """
 
 

@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationErrorCategory
 from activities.agents import (
     LEAST_WAIT_S,
     MAX_CIRCUIT_WAIT_S,
+    MAX_PATIENCE_S,
     MAX_RETRY_AFTER_S,
     MAX_SPREAD_S,
     model_failure,
@@ -73,3 +74,15 @@ def test_a_real_failure_is_tried_again_and_is_no_wait(
 @given(some(OPEN, FULL, LIMITED, REJECTED, FAILED), CHANCE)
 def test_no_error_repeats_what_a_model_said(causes: list[ModelAPIError], chance: float) -> None:
     assert "secret" not in str(model_failure(causes, chance))
+
+
+def test_a_429_that_names_no_time_is_waited_out_for_longer_each_time() -> None:
+    def waits(attempt: int, error: ModelAPIError) -> float:
+        delay = model_failure([error], 0.0, attempt).next_retry_delay
+        assert delay is not None
+        return delay.total_seconds()
+
+    unnamed = ModelRateLimitError("c", "slower")
+    assert [waits(attempt, unnamed) for attempt in (1, 2, 3, 4, 5, 100)] == [1, 2, 4, 8, MAX_PATIENCE_S, MAX_PATIENCE_S]
+    assert waits(100, ModelRateLimitError("c", "slower", retry_after=7)) == 7
+    assert waits(100, ModelSkipped("a", retry_after=3, throttled=True)) == 3

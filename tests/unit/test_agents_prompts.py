@@ -114,8 +114,11 @@ def test_specialists_share_the_beginning_of_their_prompts() -> None:
 def test_a_specialist_is_told_its_families_corrections_and_knowledge_and_no_others() -> None:
     recall = Recall(
         corrections=(
-            Correction(correction_id=17, clause="liability", change="severity high -> low"),
-            Correction(correction_id=18, clause="duration", change="removed"),
+            Correction(correction_id=17, clause="liability", change="added high: no cap", kind="added"),
+            Correction(correction_id=18, clause="duration", change="rejected", kind="rejected"),
+            Correction(correction_id=19, clause="liability", change="severity high -> low", kind="severity"),
+            Correction(correction_id=20, clause="liability", change="removed", kind="removed"),
+            Correction(correction_id=21, clause="", change="rejected", note="the whole of it", kind="rejected"),
         ),
         knowledge=(KnowledgeHit(source="guide.md", passage="Caps are usual.", score=0.8),),
     )
@@ -125,7 +128,7 @@ def test_a_specialist_is_told_its_families_corrections_and_knowledge_and_no_othe
     assert "Fallback (medium): F" in playbook
     assert "When absent: report it, severity critical" in playbook
     assert "duration" not in playbook
-    assert [c["correction_id"] for b in blocks if b.name == "corrections" for c in json.loads(b.body)] == [17]
+    assert [c["correction_id"] for b in blocks if b.name == "corrections" for c in json.loads(b.body)] == [17, 21]
     assert [(b.label, b.body) for b in blocks if b.name == "knowledge"] == [("guide.md", "Caps are usual.")]
 
 

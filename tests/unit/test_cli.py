@@ -203,6 +203,9 @@ class FakeClient:
     async def search_knowledge(self, tenant: str, query: str, limit: int) -> tuple[KnowledgeHit, ...]:
         return (KnowledgeHit(source="guide.md", passage="Keep [red]secrets[/red].", score=0.03),)
 
+    async def knows_tenant(self, tenant: str) -> bool:
+        return tenant == "acme"
+
     async def grant(self, *cell: object, by: str, reason: str) -> None:
         self.calls.append(("grant", *cell, by, reason))
 
@@ -304,6 +307,20 @@ def test_a_wrong_setting_is_named_without_its_value(run: Terminal, monkeypatch: 
     result = run("status", "r-1")
     assert result.exit_code == 2
     assert "COUNTERSIGN_MAX_DOCUMENT_MB" in result.stderr and "jane" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("TENANT", "A B"), ("TEMPORAL_ADDRESS", "nohost"), ("REDIS_URL", "foo"), ("REDIS_URL", "http://u:hunter2@h")],
+)
+def test_a_setting_that_cannot_be_is_refused_at_once(
+    run: Terminal, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"COUNTERSIGN_{name}", value)
+    result = run("status", "r-1")
+    assert result.exit_code == 2
+    assert f"COUNTERSIGN_{name}: " in result.stderr
+    assert value not in result.stderr
 
 
 # --- submit ---
@@ -653,6 +670,9 @@ def test_autonomy_grant(run: Terminal) -> None:
     assert json.loads(result.stdout)["autonomy"] == "autonomous" and "Jane" not in result.stdout
     assert run.call("grant") == ("grant", "acme", "nda", "nda", Autonomy.AUTONOMOUS, "Jane", "50 agreed")
     assert run("autonomy", "grant", *cell, "--by", "Jane", "--reason", " ").exit_code == 2
+    assert "Note" not in run("autonomy", "grant", *cell, "--by", "Jane", "--reason", "r").stderr
+    mistyped = [word if word != "acme" else "acne" for word in cell]
+    assert "tenant acne has no review yet" in run("autonomy", "grant", *mistyped, "--by", "J", "--reason", "r").stderr
 
 
 def test_replay_of_what_is_no_history_fails(run: Terminal, contract: Path) -> None:

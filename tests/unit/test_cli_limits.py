@@ -64,6 +64,9 @@ class World:
     async def services(self) -> "World":
         return self
 
+    async def knows_tenant(self, tenant: str) -> bool:
+        return tenant == "acme"
+
 
 Run = Callable[..., Result]
 
@@ -150,3 +153,12 @@ def test_nobody_changes_a_limit_without_name_and_reason(run: Run, world: World, 
     assert run("set", "user_per_hour=5", *record).exit_code == 2
     assert run("reset", *record).exit_code == 2
     assert world.table.changes == []
+
+
+def test_a_limit_given_twice_is_refused_and_a_new_tenant_is_noted(run: Run, world: World) -> None:
+    twice = run("set", "user_per_hour=1", "user_per_hour=2", *BY)
+    assert twice.exit_code == 2
+    assert "given twice" in twice.stderr
+    assert world.table.limits == {}
+    assert "tenant zz has no review yet" in run("set", "user_per_hour=1", "--tenant", "zz", *BY).stderr
+    assert run("set", "user_per_hour=1", "--tenant", "acme", *BY).stderr == ""

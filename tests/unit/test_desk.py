@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from countersign.errors import DecisionRefused
-from countersign.review.desk import Desk, same_person
-from countersign.review.editing import apply_edits, changes_in_words
+from countersign.review.desk import Desk, apply_edits, same_person
 from countersign.review.payloads import AnalysisResult, Answer, Claim, Decision, Edit, Finding, SigningPolicy
 from countersign.words import Outcome, Route, Severity, Verdict
 
@@ -154,6 +153,23 @@ def test_a_retried_decision_counts_once() -> None:
     assert len(desk.decisions) == 1
 
 
+@pytest.mark.parametrize("change", [{"verdict": Verdict.REJECT}, {"note": "no"}, {"reviewer": "eve"}, {"content": "x"}])
+def test_another_decision_under_the_same_id_is_refused(change: dict[str, object]) -> None:
+    desk = open_desk(Route.FOUR_EYES)
+    first = decision(decision_id="d1")
+    desk.decide(first, NOW)
+    with pytest.raises(DecisionRefused) as refused:
+        desk.decide(first.model_copy(update=change), NOW)
+    assert (refused.value.rule, desk.outcome) == ("key_reused", None)
+
+
+def test_what_a_decision_is_bound_to_on_its_way_makes_it_no_other() -> None:
+    desk = open_desk(Route.FOUR_EYES)
+    desk.decide(decision(decision_id="d1", content="c", digest=desk.digest), NOW)
+    assert desk.decide(decision(decision_id="d1", content="c", digest="0" * 64), NOW) is None
+    assert len(desk.decisions) == 1
+
+
 def claim(reviewer: str = "bob", **fields: object) -> Claim:
     return Claim.model_validate({"reviewer": reviewer, "lease_s": 600, **fields})
 
@@ -213,9 +229,8 @@ def test_expiry_never_overrides_an_outcome() -> None:
     assert desk.outcome is Outcome.APPROVED
 
 
-def test_edits_are_told_in_words() -> None:
+def test_edits_are_made_in_order() -> None:
     edits = (LOWER, Edit(action="remove", finding_id="F2"))
-    assert [change for _, _, change in changes_in_words(analysis(), edits)] == ["severity high -> low", "removed"]
     added = Edit(action="add", clause="term", severity=Severity.MEDIUM, statement="No end date")
     assert [finding.id for finding in apply_edits(analysis(), (*edits, added)).key_findings] == ["F1", "H1"]
 

@@ -7,7 +7,19 @@ from pydantic import SecretStr
 
 from countersign.errors import InvalidRequest, ServiceUnavailable
 from countersign.settings import Settings
-from workers.doctor import Check, Status, examine, home, model, playbooks, python_version, redis, verdict
+from workers.doctor import (
+    Check,
+    Status,
+    examine,
+    home,
+    keys,
+    model,
+    playbooks,
+    python_version,
+    redis,
+    unknown_settings,
+    verdict,
+)
 from workers.endpoints import Endpoints
 
 FINE = Check("a", Status.OK, "")
@@ -46,6 +58,15 @@ def test_a_model_that_is_none_is_named_with_a_remedy() -> None:
     assert check.remedy
 
 
+def test_a_key_that_is_none_is_named_and_not_shown(tmp_path: Path) -> None:
+    assert keys(Settings(home=tmp_path)).status is Status.OK
+    assert list(tmp_path.iterdir()) == [], "the doctor makes no key"
+    check = keys(Settings(home=tmp_path, master_key=SecretStr("short")))
+    assert check.status is Status.FAIL
+    assert "COUNTERSIGN_MASTER_KEY" in check.detail
+    assert "short" not in f"{check}"
+
+
 def test_a_folder_without_playbooks_fails(tmp_path: Path) -> None:
     assert playbooks(Settings(playbooks=tmp_path)).status is Status.FAIL
 
@@ -63,3 +84,9 @@ async def test_the_password_of_a_server_that_is_away_is_not_shown() -> None:
     assert check.status is Status.FAIL
     assert check.server
     assert "hidden" not in f"{check}"
+
+
+def test_a_variable_that_is_no_setting_is_told() -> None:
+    (check,) = unknown_settings({"COUNTERSIGN_HOME": "x", "COUNTERSIGN_HOEM": "y", "PATH": "z"})
+    assert (check.status, check.detail) == (Status.WARN, "unknown: COUNTERSIGN_HOEM")
+    assert not list(unknown_settings({"COUNTERSIGN_HOME": "x"}))

@@ -1,7 +1,7 @@
 """Every endpoint × every role × own and other tenant, against one table."""
 
 import pytest
-from helpers.endpoints import ENDPOINTS, ROWS, WHO, Endpoint
+from helpers.endpoints import CONSOLE, ENDPOINTS, ROWS, WHO, Endpoint
 from helpers.gateway import World, row
 
 from countersign.words import Outcome
@@ -17,11 +17,18 @@ KEYS = {
     "rival": "rival",
 }
 
+ELSEWHERE = ("/console/queue/events", "/console/static/{version}/{name}")
+
 
 def test_the_table_has_every_endpoint() -> None:
-    there = {(method, route.path) for route in World().app.routes for method in route.methods}
-    assert there == {(one.method, one.path) for one in ENDPOINTS}
-    assert len(ENDPOINTS) == len(there)
+    there = {
+        (method, route.path)
+        for route in World().app.routes
+        for method in route.methods - {"HEAD"}
+        if route.path not in ELSEWHERE
+    }
+    assert there == {(one.method, one.path) for one in (*ENDPOINTS, *CONSOLE)}
+    assert len(ENDPOINTS) + len(CONSOLE) == len(there)
     assert KEYS.keys() == set(WHO)
 
 
@@ -46,9 +53,39 @@ async def test_who_may_do_what(endpoint: Endpoint) -> None:
             assert len(answer.json()["reviews"]) == ROWS.get(who, 1)
 
 
+@pytest.mark.parametrize("endpoint", CONSOLE, ids=lambda one: f"{one.method} {one.path}")
+async def test_who_may_see_what_in_the_console(endpoint: Endpoint) -> None:
+    for who, key in KEYS.items():
+        world = World()
+        world.projected = world.projected.model_copy(update={"digest": "d"})
+        if endpoint.path.endswith("/events"):
+            world.rows["r-1"] = row(outcome=Outcome.APPROVED)
+        async with world.console(key) as client:
+            token = world.form_token(client)
+            answer = await client.request(
+                endpoint.method,
+                endpoint.path.replace("{rest:path}", "nowhere").format(review_id="r-1"),
+                data=None if endpoint.body is None else {"csrf": token, **endpoint.body},
+                files={"file": ("a.md", b"1. Term")} if endpoint.path.endswith("/submit") else None,
+            )
+        assert answer.status_code == endpoint.expected(who), (who, answer.text)
+        if answer.status_code >= 400:
+            assert not world.given
+            assert answer.headers["content-type"].startswith("text/html")
+        if answer.status_code == 404 and "r-1" in str(answer.url):
+            assert "There is no such review" in answer.text
+
+
 async def test_what_is_refused_costs_no_look_at_the_store() -> None:
     world = World()
     for key in (None, "ops"):
         async with world.browser(key) as client:
             await client.get("/v1/reviews/r-1")
     assert world.looked == 0
+
+
+async def test_of_two_credentials_none_is_taken() -> None:
+    async with World().browser(None) as client:
+        headers = [("Authorization", "Bearer ana"), ("Authorization", "Bearer bob")]
+        assert (await client.get("/v1/reviews", headers=headers)).status_code == 401
+        assert (await client.get("/v1/reviews", headers=headers[:1])).status_code == 200

@@ -14,7 +14,14 @@ from countersign.breaker.config import Config, Rules
 from countersign.breaker.model import Circuit
 from countersign.breaker.standing import fields_of, standing_of
 from countersign.breaker.words import Kind
-from countersign.errors import CountersignError, DecisionRefused, NotFound, RateLimited, ServiceUnavailable
+from countersign.errors import (
+    CountersignError,
+    DecisionRefused,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    ServiceUnavailable,
+)
 from countersign.review.capability import blocked
 from countersign.review.payloads import Screening, Signal
 from countersign.words import Channel, Outcome, RiskBand, Stage, Verdict
@@ -67,8 +74,17 @@ async def test_signals_are_not_for_who_may_be_trying_them_out(world: World) -> N
     assert veiled.json()["failure"]["remedy"] == shown.json()["failure"]["remedy"]
 
 
+async def test_only_who_may_sign_is_shown_what_reviewers_are(world: World) -> None:
+    for who in ("bob", "boss", "ana", "aud"):
+        await get(world, "/v1/reviews/r-1", who)
+    assert world.as_reviewer == [True, True, False, False]
+    world.rows["r-1"] = row(user_hash=BOB.user_hash)
+    await get(world, "/v1/reviews/r-1", "bob")
+    assert world.as_reviewer[-1] is False, "nobody is a reviewer of their own request"
+
+
 async def test_only_a_review_under_way_is_asked_of_its_workflow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nobody(*_: object) -> None:
+    async def nobody(*_: object, **__: object) -> None:
         raise AssertionError("the workflow was asked")
 
     monkeypatch.setattr(world, "status", nobody)
@@ -85,7 +101,7 @@ async def test_only_a_review_under_way_is_asked_of_its_workflow(world: World, mo
 async def test_without_an_answer_of_the_workflow_the_stored_status_is_shown(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> None:
+    async def away(*_: object, **__: object) -> None:
         raise ServiceUnavailable("Temporal at t.internal:7233 does not answer")
 
     monkeypatch.setattr(world, "status", away)
@@ -137,7 +153,7 @@ async def test_a_decision_is_in_the_name_of_who_asks(world: World) -> None:
     body = {"verdict": "approve", "note": "fine", "digest": "d" * 8, "claim": 3}
     assert (await post(world, "/v1/reviews/r-1/decision", body)).json()["outcome"] == "approved"
     [(_, given)] = world.given
-    assert given.model_dump(exclude={"edits", "question", "decision_id"}) == {
+    assert given.model_dump(exclude={"edits", "question", "decision_id", "content"}) == {
         **body,
         "verdict": Verdict.APPROVE,
         "reviewer": BOB.user,
@@ -194,6 +210,8 @@ async def test_what_the_workflow_answers_is_passed_on(world: World, error: Count
     [
         (b"{", 400),
         (b"", 400),
+        (b'{"verdict": "reject", "verdict": "approve"}', 400),
+        (b'{"verdict": "amend", "edits": [{"action": "set", "action": "remove", "finding_id": "F1"}]}', 400),
         ({"verdict": MARK}, 422),
         ({"verdict": "approve", "note": MARK * 400}, 422),
         ({"verdict": "amend", "edits": [{"action": MARK}]}, 422),
@@ -232,6 +250,29 @@ async def test_servers_are_not_named_to_clients(world: World) -> None:
     assert (slug(answer), answer.status_code) == ("service-unavailable", 503)
     assert answer.json()["detail"] == "PostgreSQL does not answer (OSError)"
     assert answer.headers["retry-after"] == "2"
+
+
+async def test_while_postgres_did_not_answer_the_last_look_nobody_waits_for_it(world: World) -> None:
+    assert (await get(world, "/v1/reviews/r-1")).status_code == 200
+    looked, world.backend.up["postgres"] = world.looked, False
+    for answer in (await get(world, "/v1/reviews/r-1"), await get(world, "/v1/queue", "nobody")):
+        assert (slug(answer), answer.headers["retry-after"]) == ("service-unavailable", "2")
+    assert world.looked == looked
+    world.backend.up["postgres"] = True
+    assert (await get(world, "/v1/reviews/r-1")).status_code == 200
+
+
+async def test_a_wrong_setting_is_not_the_askers_fault(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def wrong() -> None:
+        raise InvalidRequest("COUNTERSIGN_MASTER_KEY: is another key")
+
+    monkeypatch.setattr(world, "services", wrong)
+    answer = await get(world, "/v1/reviews/r-1")
+    assert (slug(answer), answer.status_code) == ("service-unavailable", 503)
+    assert "MASTER_KEY" not in answer.text
+    assert "COUNTERSIGN_MASTER_KEY: is another key" in caplog.text
 
 
 async def test_a_mistake_of_ours_says_nothing_of_the_content(
@@ -273,11 +314,12 @@ async def test_beyond_what_it_can_work_on_it_says_so_at_once(world: World) -> No
 async def test_ready_needs_postgres_alone(world: World) -> None:
     up = world.backend.up
     assert (await get(world, "/readyz", None)).json() == {"status": "ready", "degraded": []}
-    up["redis"] = up["temporal"] = False
+    up["redis"] = up["temporal"] = up["dispatcher"] = False
     answer = await get(world, "/readyz", None)
-    assert (answer.status_code, answer.json()["degraded"]) == (200, ["redis", "temporal"])
-    up["postgres"] = False
-    assert (await get(world, "/readyz", None)).status_code == 503
+    assert (answer.status_code, answer.json()["degraded"]) == (200, ["redis", "temporal", "dispatcher"])
+    up["postgres"], up["redis"] = False, True
+    answer = await get(world, "/readyz", None)
+    assert (answer.status_code, answer.json()["degraded"]) == (503, ["postgres", "temporal", "dispatcher"])
     assert (await get(world, "/healthz", None)).status_code == 200
 
 

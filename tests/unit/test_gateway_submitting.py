@@ -311,6 +311,9 @@ async def test_what_is_not_taken_is_named_with_the_reason(world: World, name: st
 async def test_a_file_over_the_limit_is_refused_as_it_comes() -> None:
     world = World(Settings(max_document_mb=0.01))
     problem(await submit(world, form(part("file", b"x" * 10_001, filename="x.md"))), 413, "too-large")
+    found = problem(await submit(world, form(part("file", b"x" * 1_000_000, filename="x.md"))), 413, "too-large")
+    assert "10,000 bytes" in found["remedy"]
+    assert "COUNTERSIGN_MAX_DOCUMENT_MB" in found["remedy"]
     problem(await submit(world, in_pieces(b"x" * 1_000_000, 60_000)), 400, "malformed-body")
     answer = await submit(world, form(part("file", b"x" * 10_000, filename="x.md")))
     assert answer.status_code == 202

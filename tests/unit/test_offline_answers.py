@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 
 from countersign.agents.offline.facts import MOST, facts
 from countersign.agents.offline.intent import contract_type, focus, our_side, task_of
-from countersign.agents.offline.specialist import corrected, severity_of
+from countersign.agents.offline.specialist import severity_of
 from countersign.agents.offline.synthesis import FOREIGN, NOTHING_FOUND, Row, confidence, contradictions
 from countersign.playbook.model import Family
-from countersign.review.payloads import Correction, DraftFinding
 from countersign.words import Position, Severity
 
 STANCES = {"preferred": {"text": "P"}, "fallback": {"text": "F"}, "walk_away": {"text": "W"}}
@@ -116,34 +115,6 @@ def test_the_task_is_read_from_the_ask() -> None:
 def test_severity_follows_the_playbook() -> None:
     clause = family("x1", "X", absent_severity="critical")
     assert [severity_of(position, clause) for position in Position] == ["info", "medium", "high", "low", "critical"]
-
-
-def draft(severity: str, *, quotes: tuple[str, ...] = ("q",)) -> DraftFinding:
-    return DraftFinding(clause="term", statement="Ten years.", severity=Severity(severity), quotes=quotes)
-
-
-@pytest.mark.parametrize(
-    ("severity", "change", "after"),
-    [
-        ("high", "severity high -> low", "low"),
-        ("medium", "severity high -> low", "medium"),
-        ("low", "severity low -> critical", "critical"),
-        ("high", "removed", "info"),
-        ("critical", "removed", "critical"),
-        ("high", "severity high -> enormous", "high"),
-        ("high", "statement: shorter", "high"),
-    ],
-)
-def test_corrections_move_what_they_concern_and_say_so(severity: str, change: str, after: str) -> None:
-    finding = corrected(draft(severity), [Correction(correction_id=17, clause="term", change=change)])
-    assert finding.severity == after
-    assert finding.corrections == ((17,) if after != severity else ())
-    assert ("because of correction 17" in finding.statement) is (after != severity)
-
-
-def test_a_removed_finding_does_not_hide_an_absence() -> None:
-    correction = Correction(correction_id=1, clause="term", change="removed")
-    assert corrected(draft("high", quotes=()), [correction]).severity is Severity.HIGH
 
 
 def row(

@@ -211,11 +211,11 @@ async def test_a_long_document_is_quoted_verbatim_from_its_sections() -> None:
     assert verify_reports([report], document(NDA), {}).dropped == 0
 
 
-async def test_a_correction_moves_the_severity_and_is_named() -> None:
-    recall = Recall(corrections=(Correction(correction_id=17, clause="liability_cap", change="severity high -> low"),))
-    (finding,) = (await analysed(deps(recall=recall))).findings
-    assert (finding.severity, finding.corrections) == (Severity.LOW, (17,))
-    assert "because of correction 17" in finding.statement
+async def test_it_is_steered_by_no_correction() -> None:
+    told = Correction(correction_id=17, clause="liability_cap", change="added low: harmless", kind="added")
+    given = deps(recall=Recall(corrections=(told,)))
+    assert "harmless" in prompts.specialist_prompt(given, RISK)
+    assert (await analysed(given)).findings == (await analysed(deps())).findings
 
 
 async def test_another_language_halves_confidence() -> None:

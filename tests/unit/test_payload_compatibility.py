@@ -6,9 +6,11 @@ from typing import Any, get_args
 
 import pytest
 
+from countersign.batch import payloads as batches
 from countersign.review import payloads, steps
 from countersign.review.gate import GateDecision
 from countersign.review.payloads import Admission, Decision, Payload, ReviewRequest, ReviewStatus
+from countersign.settings import ROOT
 from countersign.words import Outcome, Severity, Stage, Verdict
 
 BASELINE = Path(__file__).with_name("payload_baseline.json")
@@ -95,7 +97,7 @@ def reached() -> dict[str, type[Payload]]:
     found: dict[str, type[Payload]] = {}
     waiting = [
         member
-        for module in (payloads, steps)
+        for module in (payloads, steps, batches)
         for member in vars(module).values()
         if isinstance(member, type) and issubclass(member, Payload) and member is not Payload
     ]
@@ -156,3 +158,9 @@ def test_the_walk_goes_through_containers_and_unions() -> None:
     assert parts(tuple[payloads.Finding, ...]) == [payloads.Finding]
     assert parts(dict[str, payloads.Recall] | None) == [payloads.Recall]
     assert {"Evidence", "SlaPolicy", "Tier"} & reached().keys() == {"Evidence", "SlaPolicy"}
+
+
+def test_the_readme_names_every_field_of_a_request() -> None:
+    """A raw start with a bad input is told to look there."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in ReviewRequest.model_fields if f"`{name}`" not in readme] == []

@@ -134,12 +134,13 @@ def test_the_digest_follows_the_content_and_nothing_else(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["unknown", "../small", "small.toml", ""])
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path, name: str) -> None:
     error = refused(written(tmp_path, GOOD), name)
-    assert "small" in error.remedy
-    assert repr(name) in str(error)
+    assert error.remedy == "The playbooks are small"
+    assert str(tmp_path) not in str(error)
+    assert repr(name) not in str(error)
 
 
 def test_an_empty_folder_says_so(tmp_path: Path) -> None:
-    assert "holds none" in refused(tmp_path).remedy
+    assert "COUNTERSIGN_PLAYBOOKS" in refused(tmp_path).remedy
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,8 @@ def test_a_mistake_names_file_field_value_and_remedy(
 ) -> None:
     assert change[0] in GOOD
     error = refused(written(tmp_path, GOOD.replace(*change, 1)))
-    assert str(tmp_path / "small.toml") in str(error)
+    assert str(error).startswith("small.toml: field ")
+    assert str(tmp_path) not in str(error)
     assert field in str(error)
     assert value in str(error)
     assert remedy in error.remedy

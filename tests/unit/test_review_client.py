@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,21 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from countersign.admission.entry import Entry, Place
 from countersign.admission.intake import Accepted, Turn
-from countersign.errors import CountersignError, DecisionRefused, NotFound, RateLimited, ServiceUnavailable
+from countersign.errors import (
+    CountersignError,
+    DecisionRefused,
+    InvalidRequest,
+    KeyReused,
+    NotFound,
+    RateLimited,
+    ServiceUnavailable,
+)
+from countersign.review.desk import content_of
 from countersign.review.ids import base32, new_review_id
 from countersign.review.payloads import Answer, Decision, DocumentRef, Receipt, ReviewRequest, ReviewStatus
 from countersign.settings import ROOT, Settings
 from countersign.store.reviews import ReviewRow
-from countersign.words import Outcome, Stage, Verdict
+from countersign.words import Autonomy, Outcome, Stage, Verdict
 from starters import client as client_module
 from starters.client import ReviewClient, Standing
 from starters.refusals import refusal
@@ -210,6 +219,33 @@ async def test_what_stops_a_decision(
             await client.answer("default", "r-1", what)
 
 
+DECIDED = Receipt(review_id="r-1", stage=Stage.SIGN, outcome=Outcome.APPROVED, content=content_of(APPROVE))
+REJECT = APPROVE.model_copy(update={"verdict": Verdict.REJECT})
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        World(update=DECIDED),
+        World(query=status_of(outcome=Outcome.APPROVED, receipts={"d-1": DECIDED})),
+        World(query=NO_WORKER, projected=status_of(outcome=Outcome.APPROVED, receipts={"d-1": DECIDED})),
+        # It ends the review between the question and the update.
+        World(query=[status_of(), status_of(receipts={"d-1": DECIDED})], update=NO_WORKFLOW),
+    ],
+)
+@pytest.mark.parametrize("given", [APPROVE, REJECT])
+async def test_a_repeat_is_answered_as_the_first_time_and_another_decision_is_not(
+    world: World, given: Decision
+) -> None:
+    world = replace(world, query=list(world.query) if isinstance(world.query, list) else world.query)
+    deciding = _Client(world).decide("default", "r-1", given.model_copy(update={"decision_id": "d-1"}))
+    if given is APPROVE:
+        assert await deciding == DECIDED
+    else:
+        with pytest.raises(KeyReused):
+            await deciding
+
+
 def test_a_refusal_keeps_type_message_and_remedy_once() -> None:
     for cause in (
         ApplicationError("too late", "Ask again", type="InvalidRequest"),
@@ -217,6 +253,10 @@ def test_a_refusal_keeps_type_message_and_remedy_once() -> None:
     ):
         error = refusal(cause)
         assert (error.type, str(error)) == ("InvalidRequest", "too late. Ask again")
+    ruled = refusal(ApplicationError("too late", "Ask again", "claimed", type="DecisionRefused"))
+    older = refusal(ApplicationError("too late", type="DecisionRefused"))
+    assert isinstance(ruled, DecisionRefused) and (ruled.rule, ruled.remedy) == ("claimed", "Ask again")
+    assert isinstance(older, DecisionRefused) and (older.rule, older.remedy) == ("", "")
     unknown = refusal(ApplicationError("Jane Doe said so", type="ValueError"))
     assert isinstance(unknown, ServiceUnavailable) and "Jane" not in str(unknown)
 
@@ -307,7 +347,7 @@ async def test_services_are_opened_once_and_closed(monkeypatch: pytest.MonkeyPat
     events: list[str] = []
 
     @asynccontextmanager
-    async def opened(settings: Settings, servers: object) -> AsyncIterator[str]:
+    async def opened(settings: Settings, servers: object, *, patience_s: float | None) -> AsyncIterator[str]:
         events.append("open")
         yield "services"
         events.append("close")
@@ -317,3 +357,9 @@ async def test_services_are_opened_once_and_closed(monkeypatch: pytest.MonkeyPat
     async with ReviewClient.open(Settings()) as client:
         assert await client.services() is await client.services()
     assert events == ["open", "close"]
+
+
+async def test_a_type_of_contract_that_the_playbook_is_not_for_is_granted_nothing() -> None:
+    with pytest.raises(InvalidRequest, match="type: playbook nda is for no contract of this type") as caught:
+        await _Client(World()).grant("acme", "nda", "zzz", Autonomy.AUTONOMOUS, by="GC", reason="r")
+    assert "confidentiality" in caught.value.remedy

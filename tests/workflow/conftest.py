@@ -32,11 +32,13 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             )
         )
         address = env.client.service_client.config.target_host
-        settings = Settings(home=home, temporal_address=address, playbooks=PLAYBOOKS)
+        settings = Settings(home=home, temporal_address=address, playbooks=PLAYBOOKS, probes=True)
         embedded = await stack.enter_async_context(EmbeddedStack(home, settings))
         services = await stack.enter_async_context(Services.open(settings, embedded.endpoints))
         # All tests submit as one user, and many a review of theirs is blocked.
-        await services.limits.change(None, None, {"abuse_strikes": 100_000}, by_hash="p1:test", reason="one user")
+        await services.limits.change(
+            None, None, {"abuse_strikes": 100_000, "probe_share": 0}, by_hash="p1:test", reason="one user"
+        )
         for worker in build_workers(env.client, services, QUEUES):
             await stack.enter_async_context(worker)
         yield World(env=env, client=env.client, services=services)

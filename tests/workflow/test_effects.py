@@ -97,6 +97,16 @@ async def test_what_is_approved_happens_once_when_the_review_is_signed(world: Wo
     assert [row.actor_hash for row in rows] == [world.services.pseudonyms.of("user", name) for name in ("bob", "eve")]
 
 
+async def test_reviews_of_two_tenants_with_one_id_are_no_concern_of_each_other(world: World) -> None:
+    """Found by the chaos suite: the second one's approval was taken for the first one's, and its effect refused."""
+    for tenant in ("acme", "globex"):
+        handle, _ = await begun(world, "effects-namesake", tenant)
+        await decide(handle, "E1")
+        await world.decide(handle, Verdict.APPROVE, "bob")
+        assert states(await handle.result())["E1"] is EffectState.DONE
+        assert await recorded(world, tenant, "effects-namesake") == ["E1"]
+
+
 async def test_what_nobody_approved_is_declined_and_said_so(world: World) -> None:
     handle, _ = await begun(world, "effects-declined")
     await decide(handle, "E1", approve=False)

@@ -10,6 +10,7 @@ from helpers.world import Handle, World, finished
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, CancelledError
 
+from countersign.learning.lesson import Event
 from countersign.review.payloads import Answer, Claim, ReviewStatus
 from countersign.words import Autonomy, Outcome, RiskBand, Route, Severity, Verdict
 from workflows.review import ReviewWorkflow
@@ -67,13 +68,21 @@ async def test_amended_and_learned(world: World) -> None:
     status = await finished(world, handle, "amended")
     assert status.outcome is Outcome.AMENDED
     assert next(f for f in status.analysis.key_findings if f.id == finding.id).severity is Severity.HIGH  # type: ignore[union-attr]
-    kept = await world.services.profile.corrections("acme", "lenient", status.contract_type, ["confidentiality_term"])
-    assert [correction.change for correction in kept] == [f"severity {finding.severity} -> high"]
+    (kept,) = await world.services.corrections.lessons("acme", playbook="lenient")
+    assert (kept.change, kept.by_hash) == (
+        f"severity {finding.severity} -> high",
+        world.services.pseudonyms.of("user", "bob"),
+    )
     again = await world.start("review-acme-after-correction", text=nda("five (5) years", law="England"))
     recalled = await world.until_signing(again)
-    assert any(f.corrections for f in recalled.analysis.key_findings if f.clause == "confidentiality_term")  # type: ignore[union-attr]
+    corrected = next(f for f in recalled.analysis.key_findings if f.clause == "confidentiality_term")  # type: ignore[union-attr]
+    assert (corrected.severity, corrected.corrections) == (Severity.HIGH, (kept.correction_id,))
+    assert f"because of correction {kept.correction_id}" in corrected.statement
     await world.decide(again, Verdict.REJECT, "bob")
     assert (await again.result()).outcome is Outcome.REJECTED
+    await world.services.corrections.record(
+        kept.correction_id, Event.WITHDRAWN, by="bob", reason="was made by a test", tenant="acme"
+    )
 
 
 async def test_rejected_by_signal(world: World) -> None:
@@ -199,7 +208,7 @@ async def test_failed_document(world: World) -> None:
     [
         ({"text": nda(), "tenant": "Not A Tenant!"}, "InvalidRequest", "tenant"),
         ({"text": nda(), "user": ""}, "InvalidRequest", "user"),
-        ({"text": nda(), "playbook": "unheard_of"}, "PlaybookError", "unheard_of"),
+        ({"text": nda(), "playbook": "unheard_of"}, "PlaybookError", "playbook"),
         ({}, "InvalidRequest", "document"),
     ],
 )

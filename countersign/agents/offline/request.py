@@ -9,7 +9,7 @@ from typing import Any
 from countersign.agents.blocks import Block
 from countersign.errors import PlaybookError
 from countersign.playbook.model import Family, Playbook
-from countersign.review.payloads import Correction, Intent
+from countersign.review.payloads import Intent
 
 PlaybookLoader = Callable[[str], Playbook]
 """A playbook by its name; `PlaybookError` when there is none."""
@@ -65,12 +65,6 @@ class Prompt:
         """The intent stated earlier, or the default one."""
         body = self.body("intent")
         return Intent.model_validate_json(body) if body else Intent()
-
-    @cached_property
-    def corrections(self) -> tuple[Correction, ...]:
-        """What people changed before, oldest first."""
-        rows = json.loads(self.body("corrections") or "[]")
-        return tuple(sorted((Correction.model_validate(row) for row in rows), key=lambda c: c.correction_id))
 
     @cached_property
     def outline(self) -> tuple[dict[str, Any], ...]:  # Any: JSON rows of prompts._outline

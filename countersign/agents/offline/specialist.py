@@ -1,6 +1,5 @@
 """One specialist's findings, offline: the clause finder, the playbook's positions, and what the clause states."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -11,7 +10,7 @@ from countersign.agents.outputs import SpecialistFindings
 from countersign.agents.prompts import WHOLE, severity_at_fallback
 from countersign.clauses import ClauseHit, find_clauses, judge_position
 from countersign.playbook.model import Family
-from countersign.review.payloads import Correction, DraftFinding
+from countersign.review.payloads import DraftFinding
 from countersign.words import Position, Severity
 
 MOST_QUOTES = 3
@@ -22,7 +21,6 @@ ABSENCE_CONFIDENCE = 0.7
 _NEAR_BEST = 0.6
 """A further passage is quoted when it scores at least this share of the best one."""
 _JOIN = "\n\n"
-_SEVERITY_CHANGE = re.compile(r"^severity\s+(\w+)\s*(?:->|→|to)\s*(\w+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -48,35 +46,9 @@ def findings_answer(prompt: Prompt) -> SpecialistFindings:
             found = _absent(family, searched)
         else:
             continue
-        own = [correction for correction in prompt.corrections if correction.clause == family.key]
-        findings.append(corrected(found, own))
+        findings.append(found)
     confidence = 1.0 if prompt.intent.language == "en" else 0.5
     return SpecialistFindings(findings=tuple(findings), confidence=confidence)
-
-
-def corrected(finding: DraftFinding, corrections: Sequence[Correction]) -> DraftFinding:
-    """The finding after what people changed before, oldest first; each correction that applied is named in it.
-
-    A removed finding is kept as `info`: the next contract is another contract, and a person should see why it is quiet.
-    """
-    for correction in corrections:
-        because = f"(because of correction {correction.correction_id})"
-        change: dict[str, object] = {}
-        if move := _SEVERITY_CHANGE.match(correction.change):
-            before, after = move.group(1).lower(), move.group(2).lower()
-            if finding.severity == before and after in set(Severity):
-                change = {"severity": Severity(after)}
-        elif (
-            correction.change.lower().startswith("removed")
-            and finding.quotes
-            and finding.severity is not Severity.CRITICAL
-        ):
-            change = {"severity": Severity.INFO}
-        if change:
-            change["statement"] = f"{finding.statement} {because}"
-            change["corrections"] = (*finding.corrections, correction.correction_id)
-            finding = finding.model_copy(update=change)
-    return finding
 
 
 def severity_of(position: Position, family: Family) -> Severity:

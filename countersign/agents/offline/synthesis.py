@@ -37,6 +37,12 @@ class Row(BaseModel):
     statement: str
     confidence: float
     suggestion: str = ""
+    severity_before_corrections: Severity | None = None
+
+    @property
+    def judged(self) -> Severity:
+        """The severity that confidence and the need for a person go by: corrections make nobody surer."""
+        return self.severity_before_corrections or self.severity
 
 
 def synthesis_answer(prompt: Prompt) -> Synthesis:
@@ -50,7 +56,7 @@ def synthesis_answer(prompt: Prompt) -> Synthesis:
         contradictions=opposed,
         requires_human_review=sure < _REVIEW_BELOW
         or bool(opposed)
-        or any(row.severity is Severity.CRITICAL for row in rows),
+        or any(Severity.CRITICAL in (row.severity, row.judged) for row in rows),
     )
 
 
@@ -71,7 +77,7 @@ def confidence(rows: Sequence[Row], opposed: int, language: str) -> float:
     """Mean of the findings' confidences, weighted by severity, less for contradictions and absences; in [0, 1]."""
     if not rows:
         return NOTHING_FOUND
-    weights = [_WEIGHT[row.severity] for row in rows]
+    weights = [_WEIGHT[row.judged] for row in rows]
     mean = sum(weight * row.confidence for weight, row in zip(weights, rows, strict=True)) / sum(weights)
     absent = sum(row.position is Position.ABSENT for row in rows)
     sure = mean * _PER_CONTRADICTION**opposed * _PER_ABSENCE**absent

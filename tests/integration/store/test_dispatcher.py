@@ -357,9 +357,13 @@ async def test_one_that_cannot_be_started_keeps_no_other_waiting(
     for _ in range(4):
         await dispatcher.step()
     assert set(temporal.runs) == {"review-acme-d"}
-    assert await states(services) == {"started": 1, "due": 2, "failed": 1}
-    assert (await services.reviews.row("b")).stage is Stage.DONE
-    assert (await services.door.standing()).in_flight == {"acme": 3}
+    assert await states(services) == {"started": 1, "due": 1, "failed": 2}
+    for review_id, why in (("b", "erased"), ("c", "does not open")):
+        closed = await services.reviews.status(review_id)
+        assert (closed.stage, closed.outcome) == (Stage.DONE, Outcome.FAILED)
+        assert closed.failure is not None
+        assert why in closed.failure.message
+    assert (await services.door.standing()).in_flight == {"acme": 2}
     temporal.before.clear()
     await dispatcher.step()
     assert (await states(services))["started"] == 2

@@ -251,10 +251,33 @@ async def test_lists_are_newest_first_and_the_queue_is_most_urgent_first(db: Dat
         await store.project(waiting.model_copy(update={"escalated": escalated}), 1)
     assert [row.review_id for row in await store.list(limit=3)] == ["r-3", "r-2", "r-1"]
     assert [row.review_id for row in await store.queue(tenant="acme")] == ["r-2", "r-1", "r-0", "r-3"]
+    asked = status(review_id="r-1", workflow_id="w-1", waiting_for="requester")
+    await store.project(asked, 2)
+    assert [row.review_id for row in await store.queue(tenant="acme", waiting_for="requester")] == ["r-1"]
+    assert [row.review_id for row in await store.queue(tenant="acme")] == ["r-2", "r-0", "r-3"]
+    assert (await store.knows("acme"), await store.knows("zz")) == (True, False)
     assert await store.queue(tenant="other") == await store.list(stage=Stage.READ) == ()
     assert len(await store.list(stage=Stage.SIGN, limit=1)) == 1
     with pytest.raises(InvalidRequest, match="limit"):
         await store.list(limit=0)
+
+
+async def test_the_desk_is_the_queue_with_every_status_opened(db: Database) -> None:
+    store, _ = await admitted(db)
+    erased = ReviewKey(tenant="acme", review_id="r-2", workflow_id="w-2")
+    elsewhere = ReviewKey(tenant="other", review_id="r-1", workflow_id="w-other")
+    for key in (erased, elsewhere):
+        await admitted(db, key, AT + timedelta(minutes=1))
+    for key in (KEY, erased, elsewhere):
+        waiting = status(
+            review_id=key.review_id, workflow_id=key.workflow_id, tenant=key.tenant, waiting_for="reviewer"
+        )
+        await store.project(waiting.model_copy(update={"claimed_by": key.workflow_id, "sla_due": AT}), 1)
+    await DataKeys(db, VAULT).destroy("acme", "r-2")
+    desk = await store.desk(tenant="acme")
+    assert tuple(row for row, _ in desk) == await store.queue(tenant="acme")
+    assert [found and found.claimed_by for _, found in desk] == [KEY.workflow_id, None]
+    assert len(await store.desk(tenant="acme", limit=1)) == 1
 
 
 async def test_nothing_that_people_wrote_is_readable_at_rest(db: Database) -> None:
@@ -264,7 +287,7 @@ async def test_nothing_that_people_wrote_is_readable_at_rest(db: Database) -> No
     await store.project(status(analysis=analysis, question=MARK), 1)
     memory = ProfileMemory(db, VAULT)
     await memory.set_profile("acme", "p1:u", {"note": MARK})
-    await learn(memory)
+    await learn(db)
     rows = await dump(db)
     assert ref.document_id in rows
     assert MARK not in rows

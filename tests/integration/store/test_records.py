@@ -3,7 +3,7 @@
 import asyncio
 import os
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from countersign.errors import InvalidRequest
 from countersign.ledger.ledger import Ledger
-from countersign.review.payloads import AgentMetrics, TrailEntry, Usage
+from countersign.review.payloads import AgentMetrics, ReviewKey, TrailEntry, Usage
 from countersign.store.database import Database
 from countersign.trail.trail import AuditTrail, TrailConflict
 
@@ -42,6 +42,28 @@ async def test_a_trail_row_is_written_once_with_pseudonyms_and_expiry(db: Databa
     # A new retention changes neither what is written nor whether a retry is the same.
     await append(AuditTrail(db, PSEUDONYMS, retention_days=10), entry(1))
     assert (await trail.rows(KEY.workflow_id))[0] == first
+
+
+async def test_a_search_finds_a_tenants_rows_by_all_that_is_given(db: Database) -> None:
+    trail = AuditTrail(db, PSEUDONYMS, retention_days=10)
+    await append(trail, entry(1), entry(2, "decided", actor="Ann", at=AT + timedelta(hours=2)))
+    other = ReviewKey(tenant="acme", review_id="r-2", workflow_id="w-2")
+    elsewhere = ReviewKey(tenant="other", review_id="r-1", workflow_id="w-3")
+    for key in (other, elsewhere):
+        await trail.append(key, entry(1, at=AT + timedelta(hours=1)), user_hash="p1:v", input_hash="ab")
+
+    async def found(**asked: Any) -> list[tuple[str, int]]:
+        return [(row.workflow_id, row.sequence) for row in await trail.find("acme", **asked)]
+
+    decided, read, second = (KEY.workflow_id, 2), (KEY.workflow_id, 1), ("w-2", 1)
+    assert await found() == [decided, second, read]
+    assert await found(limit=1) == [decided]
+    assert await found(review_id="r-2") == [second]
+    assert await found(event="decided") == [decided]
+    assert await found(person=PSEUDONYMS.of("user", "Ann")[:11]) == [decided]
+    assert await found(person="p1:v") == [second]
+    assert await found(since=AT + timedelta(hours=1)) == [decided, second]
+    assert await found(event="decided", review_id="r-2") == []
 
 
 async def test_other_content_gaps_and_foreign_rows_are_refused(db: Database) -> None:

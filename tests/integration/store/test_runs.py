@@ -138,6 +138,25 @@ async def test_settling_enters_what_never_came_to_an_end_and_drops_everything(db
     assert (usage.requests, usage.input_tokens) == (2, 200)
 
 
+async def test_a_step_that_wakes_up_after_its_review_was_settled_begins_nothing(db: "Database") -> None:
+    """Found by the chaos suite: it was handed to a frozen worker, which paid once more, and that stood in no ledger."""
+    await admitted(db)
+    runs = AgentRuns(db, VAULT)
+    done = await begun(db)
+    await done.sending(counts=True)
+    await done.save("q", conversation(1), new=1)
+    await Ledger(db).record(KEY, done.metrics())
+    assert (await begun(db)).resume("q"), "its completion may never have been heard: until then it is resumed"
+    await runs.settle(KEY.workflow_id)
+    with pytest.raises(Superseded):
+        await begun(db)
+    # Another step of it, which was never begun before.
+    await db.execute("UPDATE reviews SET outcome = 'rejected' WHERE workflow_id = $1", KEY.workflow_id)
+    with pytest.raises(Superseded):
+        await Journal.begin(runs, KEY, "plan", "plan")
+    assert await db.fetch("SELECT FROM agent_runs") == []
+
+
 async def test_an_erased_review_has_no_run(db: "Database") -> None:
     await admitted(db)
     await DataKeys(db, VAULT).destroy(KEY.tenant, KEY.review_id)

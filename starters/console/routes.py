@@ -1,0 +1,49 @@
+"""Every address of the console."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from starters.console import acting, listing, live, records, reviewing, signing, submitting
+from starters.console.assets import PREFIX, asset
+from starters.console.page import SIGN_IN, anyone, signed_in
+from starters.console.visit import HOME, Visit
+from starters.gateway.problems import NoSuchPath
+
+
+@signed_in()
+async def _nothing_here(request: Request, visit: Visit) -> Response:
+    raise NoSuchPath("there is no such page", remedy="Choose one from the menu")
+
+
+def routes() -> list[Route]:
+    """The console's routes, most of them pages; the last one answers for every other address below `/console`."""
+    one = f"{HOME}/reviews/{{review_id}}"
+    return [
+        Route("/", signing.root, methods=["GET"]),
+        Route(HOME, signing.home, methods=["GET"]),
+        Route(f"{PREFIX}/{{version}}/{{name}}", anyone(asset), methods=["GET"]),
+        Route(SIGN_IN, anyone(signing.sign_in_page), methods=["GET"]),
+        Route(SIGN_IN, anyone(signing.sign_in), methods=["POST"]),
+        Route(f"{HOME}/sign-out", signing.sign_out, methods=["POST"]),
+        Route(f"{HOME}/queue", listing.queue, methods=["GET"]),
+        Route(f"{HOME}/queue/events", live.queue_events, methods=["GET"]),
+        Route(f"{HOME}/submit", submitting.submit_page, methods=["GET"]),
+        Route(f"{HOME}/submit", submitting.submit, methods=["POST"]),
+        Route(f"{HOME}/reviews", listing.reviews, methods=["GET"]),
+        Route(one, reviewing.review, methods=["GET"]),
+        Route(f"{one}/events", live.review_events, methods=["GET"]),
+        # Who loads the answer to a form once more, or comes back to it from signing in, wants the page.
+        *(Route(f"{one}/{act}", acting.back, methods=["GET"]) for act in ("claim", "decision", "effect", "answer")),
+        Route(f"{one}/claim", acting.claim, methods=["POST"]),
+        Route(f"{one}/decision", acting.decide, methods=["POST"]),
+        Route(f"{one}/effect", acting.effect, methods=["POST"]),
+        Route(f"{one}/answer", acting.answer, methods=["POST"]),
+        Route(f"{HOME}/autonomy", records.autonomy, methods=["GET"]),
+        Route(f"{HOME}/circuits", records.circuits, methods=["GET"]),
+        Route(f"{HOME}/costs", records.costs, methods=["GET"]),
+        Route(f"{HOME}/limits", records.limits, methods=["GET"]),
+        Route(f"{HOME}/trail", records.trail, methods=["GET"]),
+        Route(f"{HOME}/memory", records.memory, methods=["GET"]),
+        Route(f"{HOME}/{{rest:path}}", _nothing_here, methods=["GET"]),
+    ]
