@@ -30,8 +30,8 @@ def sentences(found: Comparison) -> list[str]:
         test = "" if people.p is None else f", exact McNemar p = {people.p:.3f}"
         said += [
             f"Against what people signed ({many(people.reviews, 'review')}, {many(people.clauses, 'clause')}) "
-            f"the stored arm is right in {percent(people.stored)}, the other in {percent(people.again)}; the difference is "
-            f"{points(people.difference)}. Only the stored arm is right throughout in "
+            f"the stored arm is right in {percent(people.stored)}, the other in {percent(people.again)}; "
+            f"the difference is {points(people.difference)}. Only the stored arm is right throughout in "
             f"{many(people.stored_only, 'review')}, only the other in {people.again_only:,}{test}.",
             "Who signed had seen what the stored arm says, and not the other: this leans towards the stored arm.",
         ]
