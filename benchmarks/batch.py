@@ -44,7 +44,7 @@ TENANT, PERSON = "archive", "office"
 COUNT, QUICK = 2_847, 60
 BROKEN_EVERY = 100
 SAMPLE = ROOT / "examples" / "nda-clean.md"
-PROBES_ALONE, PROBE_EVERY_S = 5, 15.0
+PROBES_ALONE, PROBE_EVERY_S = 7, 5.0
 STUCK_S = 300.0
 """Without any contract ended for so long, the run has failed."""
 EVENTS_LIMIT = 51_200

@@ -9,7 +9,7 @@ from helpers.stack import SIGNED, WAITING
 from helpers.world import Handle, World, ended
 from temporalio.client import WorkflowUpdateFailedError
 
-from countersign.review.payloads import Finding, Receipt, ReviewStatus
+from countersign.review.payloads import Finding, ReviewStatus
 from countersign.vigilance.rates import catch_rates
 from countersign.words import Outcome, Severity, Verdict
 from workflows.review import ReviewWorkflow
@@ -62,7 +62,7 @@ async def assert_nothing_lasts(world: World, handle: Handle, real: ReviewStatus,
 
 
 async def test_who_lets_it_pass_signs_the_rest_and_is_told(world: World) -> None:
-    handle, shown, real, probe = await waiting(world, "missed")
+    handle, shown, real, probe = await waiting(world, "probe-missed")
     receipt = await world.decide(handle, Verdict.APPROVE, "careless", digest=shown.digest)
     assert (receipt.outcome, receipt.notice) == (
         Outcome.APPROVED,
@@ -76,7 +76,7 @@ async def test_who_lets_it_pass_signs_the_rest_and_is_told(world: World) -> None
 
 
 async def test_who_takes_it_out_has_approved_the_rest(world: World) -> None:
-    handle, shown, real, probe = await waiting(world, "caught")
+    handle, shown, real, probe = await waiting(world, "probe-caught")
     edits = [{"action": "remove", "finding_id": probe.id}]
     receipt = await world.decide(handle, Verdict.AMEND, "careful", digest=shown.digest, edits=edits)
     assert receipt.outcome is Outcome.APPROVED
@@ -88,7 +88,7 @@ async def test_who_takes_it_out_has_approved_the_rest(world: World) -> None:
 
 
 async def test_an_amendment_means_the_finding_it_was_shown_on(world: World) -> None:
-    handle, shown, real, probe = await waiting(world, "amended")
+    handle, shown, real, probe = await waiting(world, "probe-amended")
     assert shown.analysis is not None
     law = next(finding for finding in shown.analysis.key_findings if finding.clause == "governing_law")
     edits = [
@@ -109,7 +109,7 @@ async def test_an_amendment_means_the_finding_it_was_shown_on(world: World) -> N
 
 @pytest.mark.parametrize(("verdict", "fields"), [(Verdict.REJECT, {}), (Verdict.ASK, {"question": "Is it so?"})])
 async def test_what_may_be_owed_to_it_is_decided_again(world: World, verdict: Verdict, fields: dict[str, str]) -> None:
-    handle, shown, real, probe = await waiting(world, f"again-{verdict}")
+    handle, shown, real, probe = await waiting(world, f"probe-again-{verdict}")
     first = await world.decide(handle, verdict, "careful", digest=shown.digest, decision_id="d1", **fields)
     assert (first.outcome, first.signatures_missing) == (None, 1)
     assert "does not count" in first.notice
@@ -117,8 +117,8 @@ async def test_what_may_be_owed_to_it_is_decided_again(world: World, verdict: Ve
     assert (after.analysis, after.question, after.decisions) == (real.analysis, None, ())
     with pytest.raises(WorkflowUpdateFailedError):  # bound to what is no longer shown
         await world.decide(handle, Verdict.APPROVE, "careful", digest=shown.digest)
-    again: Receipt = await world.decide(handle, verdict, "careful", decision_id="d1", **fields)
-    assert again.outcome is None, "a retry is the same decision, and counts as little"
+    again = await world.decide(handle, verdict, "careful", digest=shown.digest, decision_id="d1", **fields)
+    assert again == first, "a retry is the same decision, and counts as little"
     last = await world.decide(handle, Verdict.REJECT, "careful", digest=after.digest)
     assert (last.outcome, last.notice) == (Outcome.REJECTED, "")
     await handle.result()
@@ -128,7 +128,7 @@ async def test_what_may_be_owed_to_it_is_decided_again(world: World, verdict: Ve
 async def test_it_is_gone_when_nobody_decides(world: World) -> None:
     from datetime import timedelta
 
-    handle, _, real, probe = await waiting(world, "expired")
+    handle, _, real, probe = await waiting(world, "probe-expired")
     await world.env.sleep(timedelta(hours=4))
     status = await handle.result()
     assert (status.outcome, status.analysis) == (Outcome.EXPIRED, real.analysis)
@@ -139,7 +139,7 @@ async def test_rates_are_counted_by_reviewer_with_their_interval(world: World) -
     tenant_rates = {rate.reviewer: rate for rate in await catch_rates(world.services.db, TENANT)}
     for name, verdicts in (("sharp", [Verdict.REJECT]), ("tired", [Verdict.APPROVE])):
         for verdict in verdicts:
-            handle, *_ = await waiting(world, f"rate-{name}")
+            handle, *_ = await waiting(world, f"probe-rate-{name}")
             await world.decide(handle, verdict, name)
             if verdict is Verdict.REJECT:
                 await world.decide(handle, Verdict.APPROVE, name)

@@ -111,7 +111,7 @@ async def test_no_secret_and_no_name_where_things_are_printed(book: KeyBook, cap
         await book.revoke(new.secret_text)
     with pytest.raises(NotFound) as unknown_too:
         await book.rotate(new.secret_text, 60)
-    shown = f"{new!r} {principal!r} {await book.lessons()!r} {vars(book)!r} {unknown.value} {unknown_too.value}"
+    shown = f"{new!r} {principal!r} {await book.list()!r} {vars(book)!r} {unknown.value} {unknown_too.value}"
     assert new.key_id in shown
     for readable in (new.secret_text, new.secret_text.split("_")[2], NAME):
         assert readable not in shown and readable not in caplog.text
@@ -171,7 +171,7 @@ async def test_what_cannot_be_is_refused_by_field(
 ) -> None:
     with pytest.raises(InvalidRequest, match=rf"^{named}: "):
         await book.create(**{"tenant": "acme", "user": NAME, "roles": ROLES, **fields})  # type: ignore[arg-type]
-    assert await book.lessons() == ()
+    assert await book.list() == ()
 
 
 # --- when it ends ---
@@ -186,7 +186,7 @@ async def test_an_expired_key_ends_though_it_is_remembered(db: Database, book: K
     await set_back(db, new.key_id, "expires_at", timedelta(hours=1))
     clock.now += CACHE_S
     assert await book.authenticate(new.secret_text) is None
-    assert [key.state for key in await book.lessons()] == ["expired"]
+    assert [key.state for key in await book.list()] == ["expired"]
 
 
 async def test_a_revoked_key_ends_here_at_once_and_elsewhere_within_the_cache_time(
@@ -203,9 +203,9 @@ async def test_a_revoked_key_ends_here_at_once_and_elsewhere_within_the_cache_ti
     clock.now += 0.02
     assert await elsewhere.authenticate(new.secret_text) is None
     await elsewhere.close()
-    before = await book.lessons()
+    before = await book.list()
     await book.revoke(new.key_id)
-    assert await book.lessons() == before and before[0].state == "revoked"
+    assert await book.list() == before and before[0].state == "revoked"
 
 
 async def test_a_rotated_key_works_on_for_the_overlap(db: Database, book: KeyBook, clock: Clock) -> None:
@@ -216,7 +216,7 @@ async def test_a_rotated_key_works_on_for_the_overlap(db: Database, book: KeyBoo
     first, second = await book.authenticate(old.secret_text), await book.authenticate(new.secret_text)
     assert first is not None and second is not None
     assert (second.tenant, second.user, second.roles, second.key_id) == ("acme", NAME, ROLES, new.key_id)
-    before, after = await book.lessons()
+    before, after = await book.list()
     assert (before.state, before.rotated_to, after.state, after.label) == ("ending", new.key_id, "active", "laptop")
     assert after.expires_at is not None
     # As long a life as the old one was given, not what was left of it.
@@ -250,14 +250,14 @@ async def test_what_has_ended_is_not_rotated(db: Database, book: KeyBook) -> Non
             await book.rotate(successor.key_id, overlap_s)
     with pytest.raises(NotFound):
         await book.rotate("nosuchkey000", 60)
-    assert len(await book.lessons()) == 4
+    assert len(await book.list()) == 4
 
 
 async def test_two_rotations_at_once_make_one_key(book: KeyBook) -> None:
     old = await book.create("acme", NAME, ROLES)
     done = await asyncio.gather(*(book.rotate(old.key_id, 60) for _ in range(3)), return_exceptions=True)
     assert sorted(isinstance(one, InvalidRequest) for one in done) == [False, True, True]
-    assert len(await book.lessons()) == 2
+    assert len(await book.list()) == 2
 
 
 async def test_keys_of_a_label_end_together_and_only_those(book: KeyBook) -> None:
@@ -304,7 +304,7 @@ async def test_a_flood_with_one_key_is_one_question_and_one_note(
 
 async def test_use_is_noted_once_a_day(db: Database, book: KeyBook, clock: Clock) -> None:
     new = await book.create("acme", NAME, ROLES)
-    assert [key.last_used_on for key in await book.lessons()] == [None]
+    assert [key.last_used_on for key in await book.list()] == [None]
     versions = set()
     for _ in range(4):
         await book.authenticate(new.secret_text)
@@ -316,7 +316,7 @@ async def test_use_is_noted_once_a_day(db: Database, book: KeyBook, clock: Clock
     await db.execute("UPDATE api_keys SET last_used_on = last_used_on - 1")
     await book.authenticate(new.secret_text)
     await book.close()
-    assert (await book.lessons())[0].last_used_on == datetime.now(UTC).date()
+    assert (await book.list())[0].last_used_on == datetime.now(UTC).date()
 
 
 async def test_a_wrong_secret_is_no_use(book: KeyBook) -> None:
@@ -324,7 +324,7 @@ async def test_a_wrong_secret_is_no_use(book: KeyBook) -> None:
     text = KeyText(VAULT.derive("api key check"))
     await book.authenticate(text.write(one.key_id, other.secret_text.split("_")[2][:43]))
     await book.close()
-    assert [key.last_used_on for key in await book.lessons()] == [None, None]
+    assert [key.last_used_on for key in await book.list()] == [None, None]
 
 
 async def test_while_postgres_is_away_a_remembered_key_works_for_its_time(url: str, clock: Clock) -> None:
@@ -364,10 +364,10 @@ async def test_a_list_is_of_a_tenant_or_of_a_person(book: KeyBook) -> None:
     ann = await book.create("acme", NAME, [Role.ADMIN, Role.REQUESTER], "one")
     bob = await book.create("acme", "Bob", ROLES)
     far = await book.create("globex", NAME, ROLES)
-    assert [key.key_id for key in await book.lessons()] == [ann.key_id, bob.key_id, far.key_id]
-    assert [key.key_id for key in await book.lessons("acme")] == [ann.key_id, bob.key_id]
-    assert [key.key_id for key in await book.lessons(user=NAME.lower())] == [ann.key_id, far.key_id]
-    first = (await book.lessons("acme", NAME))[0]
+    assert [key.key_id for key in await book.list()] == [ann.key_id, bob.key_id, far.key_id]
+    assert [key.key_id for key in await book.list("acme")] == [ann.key_id, bob.key_id]
+    assert [key.key_id for key in await book.list(user=NAME.lower())] == [ann.key_id, far.key_id]
+    first = (await book.list("acme", NAME))[0]
     assert (first.roles, first.label, first.user_hash) == ((Role.REQUESTER, Role.ADMIN), "one", ANN)
 
 

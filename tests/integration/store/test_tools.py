@@ -146,7 +146,7 @@ async def test_a_counterparty_is_found_by_its_name_and_its_name_stands_nowhere(d
     assert found is not None
     assert found.standing == "barred"
     assert await book.find("other", "Zanzibarquux Trading") is None
-    assert [row.name for row in await book.lessons("acme")] == ["ZANZIBARQUUX TRADING"]
+    assert [row.name for row in await book.list("acme")] == ["ZANZIBARQUUX TRADING"]
     assert "zanzibar" not in (await dump(db)).lower()
     with pytest.raises(InvalidRequest):
         await book.put("acme", "Other", standing="friend")
