@@ -21,6 +21,7 @@ VERDICTS = {
     Verdict.REJECT: "rejected",
     Verdict.AMEND: "signed with changes",
     Verdict.ASK: "asked",
+    Verdict.WITHDRAW: "withdrew it",
 }
 
 
