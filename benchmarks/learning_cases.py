@@ -28,7 +28,7 @@ from countersign.words import Severity
 
 MAX_CHARS = 60_000
 SEEN = 120
-"""Thresholds and patterns of `countersign.learning.likeness` were set by looking at the first so many contracts."""
+"""Patterns of `countersign.learning.likeness` were set on the first so many contracts, thresholds on later ones too."""
 SAME, UNLIKE = 0.8, 0.2
 """Share of the five-word runs of either clause that the other has: from the first the same, below the second unlike."""
 LIGHT = (Severity.LOW, Severity.MEDIUM)

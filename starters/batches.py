@@ -37,6 +37,8 @@ STORED_AT_ONCE = 8
 QUERY_TIMEOUT = timedelta(seconds=3)
 UPDATE_TIMEOUT = timedelta(seconds=30)
 POLL_S = 1.0
+BEGIN_S = 5.0
+"""How long a command waits for a batch that is about to begin."""
 
 
 @dataclass(frozen=True)
@@ -268,17 +270,31 @@ async def follow(client: ReviewClient, key: BatchKey, *, timeout_s: float | None
 async def command(client: ReviewClient, key: BatchKey, what: str) -> BatchView:
     """Have a batch `pause`, `resume` or `cancel`. Raises `DecisionRefused` when it is over, else as `look` does."""
     view = await look(client, key)
+    until = asyncio.get_running_loop().time() + BEGIN_S
+    # Stored a moment ago, it is in a worker's hands within a second.
+    while view.batch.state is BatchState.READY and asyncio.get_running_loop().time() < until:
+        await asyncio.sleep(POLL_S / 4)
+        view = await look(client, key)
     if view.batch.state.is_over:
         raise _over(view.batch)
     if view.batch.started_at is None:
-        raise ServiceUnavailable(
-            f"batch {key.batch_id} has not begun: no worker serves the queue 'batch', or it is still being taken in",
-            remedy="Start one with 'countersign worker', then repeat the command",
-        )
+        raise _not_begun(view.batch)
     handle = (await client.temporal()).get_workflow_handle(batch_workflow_id(key))
     with temporal_errors(_over(view.batch)):
         standing = await handle.execute_update(what, result_type=BatchStanding, rpc_timeout=UPDATE_TIMEOUT)
     return replace(view, standing=standing)
+
+
+def _not_begun(row: BatchRow) -> ServiceUnavailable:
+    if row.state is BatchState.STORING:
+        return ServiceUnavailable(
+            f"batch {row.batch_id} has not begun: not all of its contracts are taken in",
+            remedy="Repeat the 'countersign batch submit' that was interrupted",
+        )
+    return ServiceUnavailable(
+        f"batch {row.batch_id} has not begun: no worker serves the queue 'batch'",
+        remedy="Start one with 'countersign worker', then repeat the command",
+    )
 
 
 def _over(row: BatchRow) -> DecisionRefused:

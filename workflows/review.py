@@ -388,7 +388,7 @@ class ReviewWorkflow:
             self._record.note("probed", actor=decision.reviewer, verdict=decision.verdict, **caught)
             if probed.decision is None:
                 self._show_desk()
-                receipt = self._keep(decision)
+                receipt = self._keep(decision, counted=False)
                 self._record.write()
                 return receipt.model_copy(update={"notice": probed.notice})
             decision = probed.decision
@@ -407,9 +407,11 @@ class ReviewWorkflow:
         self._record.done(event, actor=decision.reviewer, concerns=decision.on_behalf_of, **facts)
         return receipt if probed is None else receipt.model_copy(update={"notice": probed.notice})
 
-    def _keep(self, decision: Decision) -> Receipt:
+    def _keep(self, decision: Decision, *, counted: bool = True) -> Receipt:
         """The receipt of a decision just taken, kept for when it comes again."""
-        receipt = self._receipt().model_copy(update={"verdict": decision.verdict, "content": content_of(decision)})
+        receipt = self._receipt().model_copy(
+            update={"verdict": decision.verdict, "content": content_of(decision), "counted": counted}
+        )
         if decision.decision_id is not None:
             receipts = self._record.status.receipts
             self._record.progress.update(receipts={**receipts, decision.decision_id: receipt})

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from countersign.memory.embedding import HashingEmbedder
 
-ALIKE = {"minilm-l6-v2-int8": 0.8, HashingEmbedder.name: 0.7}
+ALIKE = {"minilm-l6-v2-int8": 0.9, HashingEmbedder.name: 0.7}
 """Cosine from which two quotations count as the same clause, by embedder; `benchmarks/learning.py` shows the errors."""
-ALIKE_ELSE = 0.8
+ALIKE_ELSE = 0.9
 """For an embedder that was not measured."""
 
 _FOOTER = re.compile(

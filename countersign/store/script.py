@@ -106,8 +106,7 @@ class SharedScript:
         finally:
             if not task.done():
                 task.cancel()
-                # No longer than for an answer: closing a connection to a hung server may hang as well (seen once).
-                await asyncio.wait((task,), timeout=ANSWER_S)
+                await asyncio.wait((task,))
 
     def _lost(self, error: Exception) -> None:
         self._probe_at = asyncio.get_running_loop().time() + PROBE_S

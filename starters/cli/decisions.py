@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from countersign.errors import InvalidRequest
+from countersign.errors import DecisionRefused, InvalidRequest
 from starters.cli.common import Command, emit, first_problem, json_option, tenant_option, with_client
 
 if TYPE_CHECKING:
@@ -174,6 +174,8 @@ def _valid(model: Any, fields: dict[str, object]) -> Any:  # a payload class, an
 def _show(receipt: "Receipt", done: str, *, as_json: bool) -> None:
     from starters.cli.render import receipt_line, show
 
+    if not receipt.counted:
+        raise DecisionRefused(receipt.notice, rule="probed", remedy="See its status")
     if as_json:
         emit(receipt)
     else:

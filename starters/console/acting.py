@@ -92,6 +92,12 @@ async def decide(request: Request, visit: Visit) -> Response:
         told = standing.Explanation("This is not certain", f"{detail[:1].upper()}{detail[1:]}.", NOT_CERTAIN)
         # Under the same name: should the first one count after all, the second does not count again.
         return show(request, visit, look, typed=typed, told=told, status=503, once=fields.get("once", ""))
+    if not receipt.counted:
+        look = await look_at(backend, visit, row.review_id)
+        told = standing.Explanation(
+            "This was a test of attention", f"{receipt.notice}.", "Look at what is left, and decide"
+        )
+        return show(request, visit, look, told=told, status=409)
     return render(
         request,
         "decided.html",

@@ -236,6 +236,7 @@ async def _lane(name: str, number: int, stack: EmbeddedStack) -> AsyncIterator[L
             "COUNTERSIGN_REDIS_URL": own.redis_url,
             "COUNTERSIGN_MODEL": CLAUDE,
             "COUNTERSIGN_SENTINEL_MODEL": CLAUDE,
+            "COUNTERSIGN_PROBES": "false",  # drawn by chance, and a review that has one is not like one that has none
             "ANTHROPIC_BASE_URL": lab.url,
             "ANTHROPIC_API_KEY": "lab",
         }

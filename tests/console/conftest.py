@@ -31,7 +31,7 @@ def dev() -> Iterator[Dev]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright's loop counts as running while it lives: no other test may meet it
 def console(dev: Dev) -> Iterator[Console]:
     async def make() -> dict[str, str]:
         async with Services.open(dev.settings, resolve(dev.settings)) as services:

@@ -86,7 +86,7 @@ async def test_no_response_is_paid_twice_whenever_the_worker_is_killed(
     handle = await servers.analyse("killed", heartbeat_s=5)
     for request in (1, 3, 5):
         with servers.worker(environment) as process:
-            await lab.until(f"request {request} is out", lambda seen, n=request: len(seen) == n, 60)  # type: ignore[misc]
+            await lab.until(f"request {request} is out", lambda seen, n=request: len(seen) == n, 150)  # type: ignore[misc]
             os.kill(process.pid, signal.SIGKILL)
 
     async def all_saved() -> bool:
@@ -95,7 +95,7 @@ async def test_no_response_is_paid_twice_whenever_the_worker_is_killed(
     async with servers.services.db.transaction() as held:
         await held.execute("LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE")
         with servers.worker(environment) as process:
-            await eventually("the last response is saved", all_saved, 60)
+            await eventually("the last response is saved", all_saved, 150)
             os.kill(process.pid, signal.SIGKILL)
     with servers.worker(environment):
         report = await handle.result()
@@ -141,7 +141,7 @@ async def test_a_provider_that_is_away_is_waited_for_and_costs_no_failure(
             number, failure = await attempt(handle)
             return failure == "CircuitOpen" and number > plan.FAILURES + CIRCUITS["model"]["min_calls"]
 
-        await eventually("the step waits for the circuit", waits, 60)
+        await eventually("the step waits for the circuit", waits, 150)
         sent = len(lab.requests)
         lab.script()
         report = await handle.result()

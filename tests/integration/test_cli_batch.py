@@ -64,10 +64,11 @@ def test_the_plain_temporal_program_pauses_resumes_and_cancels(dev: Dev, folder:
     assert said.code == 0, said.err
     assert "8 contracts" in said.out
 
-    def signalled() -> bool:
-        return dev.temporal("workflow", "signal", *workflow, "--name", "pause").code == 0
-
-    until("the batch is in Temporal's hands", signalled)
+    # At once: it is about to begin, and the command waits for that.
+    assert dev.cli("batch", "pause", "q4", *of, "--json").json["state"] == "paused"
+    assert dev.temporal("workflow", "signal", *workflow, "--name", "resume").code == 0
+    until("it goes on", lambda: dev.cli("batch", "status", "q4", *of, "--json").json["state"] == "running")
+    assert dev.temporal("workflow", "signal", *workflow, "--name", "pause").code == 0
     until("it is paused", lambda: dev.cli("batch", "status", "q4", *of, "--json").json["state"] == "paused")
     assert dev.temporal("workflow", "signal", *workflow, "--name", "resume").code == 0
     until("it goes on", lambda: dev.cli("batch", "status", "q4", *of, "--json").json["state"] != "paused")

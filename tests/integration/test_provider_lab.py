@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from helpers.lab import CLAUDE, GPT, LabHandle
-from helpers.stack import EXAMPLES, WAITING, Dev, running_dev
+from helpers.stack import EXAMPLES, MACHINE, Dev, running_dev
 from provider_lab.record import Bill
 from provider_lab.script import Rule
 
@@ -30,7 +30,7 @@ def test_a_review_reaches_a_person_and_costs_what_the_provider_billed(stack: tup
     assert "lab" in dev.described["pids"]
     review = dev.cli(*ASKS, "--id", "priced", "--tenant", "acme").json
     assert (review["stage"], review["waiting_for"]) == ("sign", "reviewer")
-    assert dev.trail("priced") == list(WAITING)
+    assert dev.trail("priced") == [*MACHINE, "gate:proposed", "sign:waiting"]
     costs = dev.cli("costs", "--tenant", "acme", "--json").json
     assert {row["model"] for row in costs["rows"]} == {f"anthropic:{CLAUDE}"}
     assert all(row["cost_microusd"] > 0 for row in costs["rows"])

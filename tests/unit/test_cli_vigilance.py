@@ -26,6 +26,7 @@ class World:
 
     rows: list[dict[str, Any]] = field(default_factory=lambda: list(ROWS))
     settings: Settings = field(default_factory=Settings)
+    counted: bool = True
 
     @property
     def db(self) -> "World":
@@ -39,7 +40,9 @@ class World:
         return [row for row in self.rows if tenant in (None, row["tenant"])]
 
     async def decide(self, tenant: str, review_id: str, decision: Decision) -> Receipt:
-        return Receipt(review_id=review_id, stage=Stage.SIGN, outcome=Outcome.APPROVED, notice=NOTICE)
+        return Receipt(
+            review_id=review_id, stage=Stage.SIGN, outcome=Outcome.APPROVED, notice=NOTICE, counted=self.counted
+        )
 
 
 def run(world: World, *arguments: str) -> Result:
@@ -65,3 +68,11 @@ def test_a_reviewer_is_told_after_the_decision() -> None:
     assert told.exit_code == 0
     assert NOTICE in told.output
     assert json.loads(run(World(), "approve", "r-1", "--reviewer", "bob", "--json").stdout)["notice"] == NOTICE
+
+
+def test_a_decision_that_must_be_given_again_is_no_success() -> None:
+    again = run(World(counted=False), "reject", "r-1", "--reviewer", "bob")
+    assert again.exit_code == 4
+    assert NOTICE in again.output
+    refused = run(World(counted=False), "reject", "r-1", "--reviewer", "bob", "--json")
+    assert json.loads(refused.stderr)["type"] == "DecisionRefused"

@@ -10,8 +10,8 @@ from helpers.gateway import ANA, AT, BOB, MARK, World
 
 from countersign.document.model import DocumentText, Page
 from countersign.errors import CountersignError, DecisionRefused, DocumentError, RateLimited, ServiceUnavailable
-from countersign.review.payloads import AnalysisResult, Decision, DecisionRecord, Evidence, Finding
-from countersign.words import Outcome, Severity, Verdict
+from countersign.review.payloads import AnalysisResult, Decision, DecisionRecord, Evidence, Finding, Receipt
+from countersign.words import Outcome, Severity, Stage, Verdict
 from starters.console.assets import FILES, VERSION, address_of
 from starters.gateway.bodies import MAX_ACTION_JSON
 
@@ -469,3 +469,21 @@ async def test_nothing_of_what_was_sent_reaches_the_log(world: World, caplog: py
     assert 'name="once" value="first"' in again.text
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "hypothesis"))]
     assert not [line for line in ours if MARK in line]
+
+
+@pytest.mark.parametrize("counted", [True, False])
+async def test_a_reviewer_is_told_of_a_probe_after_the_decision(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, counted: bool
+) -> None:
+    notice = "F2 was a vigilance probe, a finding known to be wrong"
+
+    async def decide(tenant: str, review_id: str, decision: Decision) -> Receipt:
+        outcome = Outcome.APPROVED if counted else None
+        return Receipt(review_id=review_id, stage=Stage.SIGN, outcome=outcome, notice=notice, counted=counted)
+
+    monkeypatch.setattr(world, "decide", decide)
+    async with world.console() as client:
+        answer = await client.post(f"{REVIEW}/decision", data=form(world, client, verdict="approve"))
+    assert answer.status_code == (200 if counted else 409)
+    assert f"{notice}." in answer.text
+    assert ("The review has ended" in answer.text) is counted

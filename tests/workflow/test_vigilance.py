@@ -113,6 +113,7 @@ async def test_what_may_be_owed_to_it_is_decided_again(world: World, verdict: Ve
     first = await world.decide(handle, verdict, "careful", digest=shown.digest, decision_id="d1", **fields)
     assert (first.outcome, first.signatures_missing) == (None, 1)
     assert "does not count" in first.notice
+    assert not first.counted
     after = await handle.query(ReviewWorkflow.status)
     assert (after.analysis, after.question, after.decisions) == (real.analysis, None, ())
     with pytest.raises(WorkflowUpdateFailedError):  # bound to what is no longer shown

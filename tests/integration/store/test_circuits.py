@@ -51,6 +51,12 @@ async def opened(
     await circuits.close()
 
 
+@pytest.fixture(autouse=True)
+def as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process may have made all scripts patient for as long as their servers live."""
+    monkeypatch.setattr(script_module, "ANSWER_S", 0.25)
+
+
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis is there, however busy the machine is."""

@@ -57,6 +57,12 @@ def opened(where: Path | str, book: Book, clock: Callable[[], int] | None = None
     return Door(connect(url), cast("LimitBook", book), clock)
 
 
+@pytest.fixture(autouse=True)
+def as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process may have made all scripts patient for as long as their servers live."""
+    monkeypatch.setattr(script_module, "ANSWER_S", 0.25)
+
+
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis is there, however busy the machine is."""
