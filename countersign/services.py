@@ -20,6 +20,7 @@ from countersign.memory.embedding import default_embedder
 from countersign.memory.knowledge import KnowledgeMemory
 from countersign.memory.profile import ProfileMemory
 from countersign.memory.session import SessionMemory
+from countersign.review.proof import SigningKey
 from countersign.settings import Settings
 from countersign.store.batches import BatchStore
 from countersign.store.counterparties import CounterpartyBook
@@ -33,6 +34,7 @@ from countersign.store.people import PeopleBook
 from countersign.store.reviews import ReviewStore
 from countersign.store.runs import AgentRuns
 from countersign.store.script import connect
+from countersign.store.signing_keys import gateway_key
 from countersign.store.tool_rules import ToolRules
 from countersign.store.vault import Vault
 from countersign.store.waiting import WaitingStore
@@ -101,6 +103,12 @@ class Services:
     def authenticator(self) -> Authenticator:
         """Who is asking, by API key or token. Raises `InvalidRequest` when the OIDC settings are half set."""
         return Authenticator.of(self.settings, self.keys, self.pseudonyms)
+
+    async def gateway_key(self) -> SigningKey:
+        """The key that the gateway signs decisions with, its public half registered. Raises `InvalidRequest`."""
+        key = gateway_key(self.settings)
+        await self.people.add_gateway_key(key.public)
+        return key
 
     async def bring_up_to_date(self) -> None:
         """Apply the migrations that the database lacks: a process may be the first to meet a new one.

@@ -17,7 +17,6 @@ from countersign.errors import InvalidRequest, NotFound, PlaybookError, ServiceU
 from countersign.playbook.load import load_playbook
 from countersign.settings import Settings
 from countersign.store.reviews import ReviewRow
-from countersign.store.signing_keys import gateway_key
 from starters.client import ReviewClient, Standing
 from starters.gateway.bodies import Memory
 from starters.gateway.metrics import Metrics
@@ -103,9 +102,7 @@ class Backend:
         try:
             services = await self.client.services()
             await services.bring_up_to_date()
-            key = await asyncio.to_thread(gateway_key, self.settings)
-            await services.people.add_gateway_key(key.public)
-            self.client.signing_key = key
+            self.client.signing_key = await services.gateway_key()
         except InvalidRequest as error:
             # A setting is wrong, which is no fault of who asks: it is said to who runs this.
             _log.error("%s", error)
