@@ -43,9 +43,11 @@ async def refused(world: World, handle: Handle, given: Decision) -> str:
 
 async def until(handle: Handle, condition: Any) -> ReviewStatus:
     """The status once `condition` holds of it."""
-    while not condition(status := await handle.query(ReviewWorkflow.status)):
+    while True:
+        status = await handle.query(ReviewWorkflow.status)
+        if condition(status):
+            return status
         await asyncio.sleep(0.02)
-    return status
 
 
 def approval(reviewer: str, **fields: Any) -> Decision:
