@@ -35,6 +35,7 @@ from countersign.store.reviews import ReviewStore
 from countersign.store.runs import AgentRuns
 from countersign.store.script import connect
 from countersign.store.signing_keys import gateway_key
+from countersign.store.subscriptions import Subscriptions
 from countersign.store.tool_rules import ToolRules
 from countersign.store.vault import Vault
 from countersign.store.waiting import WaitingStore
@@ -85,6 +86,7 @@ class Services:
     effects: EffectStore
     batches: BatchStore
     people: PeopleBook
+    subscriptions: Subscriptions
 
     @cached_property
     def intake(self) -> Intake:
@@ -144,6 +146,7 @@ class Services:
         )
         keys = KeyBook(db, vault, pseudonyms)
         limits = LimitBook(db)
+        people = PeopleBook(db, vault, pseudonyms)
         tool_rules = ToolRules(db)
         door = Door(connect(servers.redis_url), limits)
         circuits = Circuits(connect(servers.redis_url), settings.circuits)
@@ -178,7 +181,8 @@ class Services:
                 counterparties=CounterpartyBook(db, vault, pseudonyms),
                 effects=EffectStore(db, vault, tool_rules),
                 batches=BatchStore(db, vault),
-                people=PeopleBook(db, vault, pseudonyms),
+                people=people,
+                subscriptions=Subscriptions(db, vault, pseudonyms, people),
             )
         finally:
             sandbox.close()

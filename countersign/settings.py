@@ -68,6 +68,14 @@ class Settings(BaseSettings):
 
     probes: bool = True
     """Whether reviews may carry vigilance probes at all; how many do is the limit `probe_share`."""
+    console_url: str | None = None
+    """Where people reach the console (https://countersign.example): notifications then link to their review."""
+    smtp_url: SecretStr | None = None
+    """Server that takes notifications by e-mail: smtps://user:password@host:465, or smtp:// for one with STARTTLS."""
+    smtp_from: str = "countersign@localhost"
+    private_webhooks: bool = False
+    """Whether notifications may go to addresses of this machine or network, and over plain http."""
+
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8480, ge=0, le=65_535)
     """Port of the HTTP gateway; 0 takes a free one."""
