@@ -14,8 +14,7 @@ from countersign.evidence.observation import Frozen
 from countersign.evidence.risk_control import review_threshold
 
 FEWEST = 60
-"""Pairs of each half below which the playbook's own threshold holds. Even without any error 60 cannot show a share
-below 5 % (0.95^72 = 0.025), so nothing is released too early by waiting no longer."""
+"""Pairs of each half below which nothing is said."""
 STEPS = 100
 DELTA = 0.05
 
@@ -48,7 +47,12 @@ class Confidence(Frozen):
 
 
 def learned(arm: str, pairs: Sequence[Pair], target: float) -> Confidence | None:
-    """Fit to an arm's pairs in the order of submission; None while there are too few."""
+    """Fit to an arm's pairs in the order of submission; None while there are too few to say anything.
+
+    Without a threshold that is safe there are two cases. Where the newer pairs err more than the target allows, nothing
+    may be released. Where they do not, they are too few to show it: then nothing is said, and what guards the cell is
+    its level, which was earned by the same pairs.
+    """
     half = len(pairs) // 2
     if half < FEWEST:
         return None
@@ -58,9 +62,10 @@ def learned(arm: str, pairs: Sequence[Pair], target: float) -> Confidence | None
     grid = np.round(calibration.apply_all(steps), 6)
     # By the map as the gate applies it, between its points.
     sure = np.interp([p.stated for p in newer], steps, grid)
-    found = review_threshold(
-        sure, [1.0 - p.agreement for p in newer], target=target, delta=DELTA, weights=[p.weight for p in newer]
-    )
+    losses, weights = [1.0 - p.agreement for p in newer], [p.weight for p in newer]
+    found = review_threshold(sure, losses, target=target, delta=DELTA, weights=weights)
+    if found.threshold is None and float(np.average(losses, weights=weights)) <= target:
+        return None
     return Confidence(
         kind=calibration.kind,
         pairs=half,
