@@ -99,7 +99,7 @@ async def test_some_of_what_would_be_released_is_drawn_and_counts_with_its_prope
 
 
 async def test_a_review_that_nobody_judges_expires_and_is_no_evidence(world: World) -> None:
-    handle = await world.start("review-blind-expired", tenant="blind", mode="shadow", text=nda())
+    handle = await world.start("review-blind-nobody", tenant="blind", mode="shadow", text=nda())
     status = await finished(world, handle, "shadow_expired")
     assert status.outcome is Outcome.EXPIRED
     assert await world.services.evidence.item(status.workflow_id) is None
