@@ -14,6 +14,8 @@ from countersign.admission.intake import Intake
 from countersign.admission.limits import LimitBook
 from countersign.breaker.circuits import Circuits
 from countersign.document.sandbox import Sandbox
+from countersign.evidence.audit_sample import AuditPolicy
+from countersign.evidence.level import EvidencePolicy
 from countersign.learning.book import CorrectionBook
 from countersign.ledger.ledger import Ledger
 from countersign.memory.embedding import default_embedder
@@ -26,12 +28,14 @@ from countersign.store.counterparties import CounterpartyBook
 from countersign.store.database import Database
 from countersign.store.documents import DocumentStore
 from countersign.store.effects import EffectStore
+from countersign.store.evidence import EvidenceBook
 from countersign.store.fingerprint import check_master_key
 from countersign.store.keys import load_key
 from countersign.store.marks import ReadMarks
 from countersign.store.reviews import ReviewStore
 from countersign.store.runs import AgentRuns
 from countersign.store.script import connect
+from countersign.store.shadow import ShadowStore
 from countersign.store.tool_rules import ToolRules
 from countersign.store.vault import Vault
 from countersign.store.waiting import WaitingStore
@@ -81,6 +85,8 @@ class Services:
     counterparties: CounterpartyBook
     effects: EffectStore
     batches: BatchStore
+    evidence: EvidenceBook
+    shadow: ShadowStore
 
     @cached_property
     def intake(self) -> Intake:
@@ -139,6 +145,13 @@ class Services:
         circuits = Circuits(connect(servers.redis_url), settings.circuits)
         embedder = default_embedder()
         sandbox = Sandbox(settings.read_memory_mb, settings.read_seconds)
+        policy = EvidencePolicy(semi_bar=settings.semi_bar, autonomous_bar=settings.autonomous_bar)
+        audit = AuditPolicy(
+            floor=min(AuditPolicy().floor, settings.audit_semi, settings.audit_autonomous),
+            semi_autonomous=settings.audit_semi,
+            autonomous=settings.audit_autonomous,
+            urgency=settings.audit_urgency,
+        )
         try:
             await check_master_key(db, vault)
             yield cls(
@@ -168,6 +181,8 @@ class Services:
                 counterparties=CounterpartyBook(db, vault, pseudonyms),
                 effects=EffectStore(db, vault, tool_rules),
                 batches=BatchStore(db, vault),
+                evidence=EvidenceBook(db, vault, policy, audit, settings.target_error),
+                shadow=ShadowStore(db, vault),
             )
         finally:
             sandbox.close()
