@@ -4,8 +4,10 @@ from datetime import datetime
 
 from temporalio import activity
 
+from activities.admit import signing_of
 from activities.failures import typed_errors
 from countersign.playbook.load import load_playbook
+from countersign.review.signing import Authority
 from countersign.review.steps import ActInput, ActResult, EffectOrder, EffectResult, TermsInput, TermsResult
 from countersign.services import Services
 from countersign.tools.approval import InForce, objection
@@ -40,6 +42,12 @@ class Act:
     async def _one(self, given: ActInput, order: EffectOrder) -> EffectResult:
         admission, services = given.admission, self._services
         playbook = load_playbook(services.settings.playbooks, admission.playbook)
+        only = None
+        if playbook.signing.groups:
+            policy_now = signing_of(playbook)
+            terms = await services.people.terms(admission.key.tenant, policy_now)
+            # A lead could approve only after an escalation, which the desk has seen to.
+            only = Authority(given.requester, policy_now, terms).names(escalated=True)
 
         def against(policy: ToolPolicy, at: datetime) -> tuple[str, str] | None:
             now = InForce(
@@ -50,6 +58,7 @@ class Act:
                 findings=given.findings,
                 terms=policy.terms(order.effect, given.left),
                 at=at,
+                only=only,
             )
             return objection(order, now)
 

@@ -59,13 +59,24 @@ def sla_of(playbook: Playbook) -> SlaPolicy:
     """The playbook's hours as seconds."""
     sla = playbook.sla
     return SlaPolicy(
-        remind_s=sla.remind_hours * _HOUR, escalate_s=sla.escalate_hours * _HOUR, expire_s=sla.expire_hours * _HOUR
+        remind_s=sla.remind_hours * _HOUR,
+        escalate_s=sla.escalate_hours * _HOUR,
+        expire_s=sla.expire_hours * _HOUR,
+        reassign_s=None if sla.reassign_hours is None else sla.reassign_hours * _HOUR,
     )
 
 
 def signing_of(playbook: Playbook) -> SigningPolicy:
     """The playbook's signing rules, fixed for this review."""
-    return SigningPolicy.model_validate({**playbook.signing.model_dump(), "contract_types": playbook.contract_types})
+    signing = playbook.signing
+    return SigningPolicy.model_validate(
+        {
+            **signing.model_dump(exclude={"undo_minutes"}),
+            "contract_types": playbook.contract_types,
+            "undo_s": signing.undo_minutes * 60,
+            "governed": bool(signing.groups or signing.leads or signing.undo_minutes or signing.require_signed),
+        }
+    )
 
 
 def sentinel_of(playbook: Playbook, setting: str | None) -> str | None:
@@ -95,6 +106,9 @@ class Admit:
             user_hash = pseudonyms.of("user", request.user)
             document, batch_id = await self._let_in(key, request, user_hash, given.run_id or "")
             limits = await self._services.limits.of(request.tenant, user_hash)
+            signing = signing_of(playbook)
+            if not signing.governed and await self._services.people.governs(request.tenant):
+                signing = signing.model_copy(update={"governed": True})
             return Admission(
                 key=key,
                 document=document,
@@ -104,7 +118,7 @@ class Admit:
                 user_hash=user_hash,
                 tenant_hash=pseudonyms.of("tenant", request.tenant),
                 sla=sla_of(playbook),
-                signing=signing_of(playbook),
+                signing=signing,
                 weight=limits.weight,
                 sentinel_model=sentinel_of(playbook, self._services.settings.sentinel_model),
                 probe=self._probe(playbook, key.workflow_id, limits.probe_share),

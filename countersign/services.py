@@ -22,6 +22,7 @@ from countersign.memory.embedding import default_embedder
 from countersign.memory.knowledge import KnowledgeMemory
 from countersign.memory.profile import ProfileMemory
 from countersign.memory.session import SessionMemory
+from countersign.review.proof import SigningKey
 from countersign.settings import Settings
 from countersign.store.batches import BatchStore
 from countersign.store.counterparties import CounterpartyBook
@@ -32,10 +33,12 @@ from countersign.store.evidence import EvidenceBook
 from countersign.store.fingerprint import check_master_key
 from countersign.store.keys import load_key
 from countersign.store.marks import ReadMarks
+from countersign.store.people import PeopleBook
 from countersign.store.reviews import ReviewStore
 from countersign.store.runs import AgentRuns
 from countersign.store.script import connect
 from countersign.store.shadow import ShadowStore
+from countersign.store.signing_keys import gateway_key
 from countersign.store.tool_rules import ToolRules
 from countersign.store.vault import Vault
 from countersign.store.waiting import WaitingStore
@@ -87,6 +90,7 @@ class Services:
     batches: BatchStore
     evidence: EvidenceBook
     shadow: ShadowStore
+    people: PeopleBook
 
     @cached_property
     def intake(self) -> Intake:
@@ -105,6 +109,12 @@ class Services:
     def authenticator(self) -> Authenticator:
         """Who is asking, by API key or token. Raises `InvalidRequest` when the OIDC settings are half set."""
         return Authenticator.of(self.settings, self.keys, self.pseudonyms)
+
+    async def gateway_key(self) -> SigningKey:
+        """The key that the gateway signs decisions with, its public half registered. Raises `InvalidRequest`."""
+        key = gateway_key(self.settings)
+        await self.people.add_gateway_key(key.public)
+        return key
 
     async def bring_up_to_date(self) -> None:
         """Apply the migrations that the database lacks: a process may be the first to meet a new one.
@@ -183,6 +193,7 @@ class Services:
                 batches=BatchStore(db, vault),
                 evidence=EvidenceBook(db, vault, policy, audit, settings.target_error),
                 shadow=ShadowStore(db, vault),
+                people=PeopleBook(db, vault, pseudonyms),
             )
         finally:
             sandbox.close()

@@ -39,6 +39,11 @@ class Settings(BaseSettings):
     pseudonym_key: SecretStr | None = None
     """32 bytes, base64: keys the pseudonyms in trail and search attributes. Made in `home` when unset."""
 
+    gateway_key: SecretStr | None = None
+    """32 bytes, base64: with it the gateway signs decisions of those who signed in there. Made in `home` when unset."""
+    signing_key: Path | None = None
+    """A PEM file with one's own Ed25519 key: with it the command line signs decisions."""
+
     model: str = "offline"
     """Model of every agent that the playbook names none for: `offline`, `anthropic:…`, or several with commas."""
     sentinel_model: str | None = None

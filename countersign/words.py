@@ -97,6 +97,8 @@ class Verdict(StrEnum):
     REJECT = "reject"
     AMEND = "amend"
     ASK = "ask"
+    WITHDRAW = "withdraw"
+    """Takes one's own decision back while it may still be undone."""
 
 
 class RiskBand(StrEnum):

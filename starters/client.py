@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from countersign.errors import DecisionRefused, InvalidRequest, KeyReused, NotFound, ServiceUnavailable
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from countersign.document.model import DocumentText
     from countersign.ledger.ledger import CostRow
+    from countersign.review.proof import SigningKey
     from countersign.services import Services
     from countersign.store.evidence_rows import CellRow
     from countersign.store.reviews import ReviewRow, WaitingFor
@@ -50,6 +51,8 @@ R = TypeVar("R", Receipt, ClaimReceipt, EffectReceipt)
 QUERY_TIMEOUT = timedelta(seconds=3)
 """A worker that is there answers in milliseconds; after this the projection answers instead."""
 DECISION_TIMEOUT = timedelta(seconds=30)
+LEARN_TRIES, LEARN_S = 10, 0.3
+"""How often, and after which pause, a decision is repeated whose key a review does not know yet."""
 POLL_S = (0.2, 2.0)
 """A follower asks this often at first and, while nothing changes, at last."""
 
@@ -123,6 +126,8 @@ class ReviewClient:
         self._endpoints: Endpoints | None = None
         self._temporal: Client | None = None
         self._services: Services | None = None
+        self.signing_key: SigningKey | None = None
+        """With it every decision and answer is signed: the gateway's, or a person's own."""
 
     @classmethod
     @asynccontextmanager
@@ -132,7 +137,12 @@ class ReviewClient:
         `patience_s` is the time that Postgres has for each answer (None: that of a worker, which is long).
         """
         async with AsyncExitStack() as stack:
-            yield cls(settings, stack, patience_s)
+            client = cls(settings, stack, patience_s)
+            if settings.signing_key is not None:
+                from countersign.store.signing_keys import own_key
+
+                client.signing_key = own_key(settings.signing_key)
+            yield client
 
     # --- servers, on first use ---
 
@@ -339,10 +349,10 @@ class ReviewClient:
 
     async def answer(self, tenant: str, review_id: str, answer: Answer) -> Receipt:
         """Give the requester's answer to an open question. Raises as `decide` does."""
-        _open_status(await self.status(tenant, review_id))
-        return await self._update(
-            "answer", tenant, review_id, answer, update_id=f"a-{secrets.token_hex(12)}", reply=Receipt
-        )
+        status = _open_status(await self.status(tenant, review_id))
+        answer_id = f"a-{secrets.token_hex(12)}"
+        bound = answer.model_copy(update={"digest": answer.digest or status.digest, "answer_id": answer_id})
+        return await self._update("answer", tenant, review_id, bound, update_id=answer_id, reply=Receipt)
 
     async def claim(self, tenant: str, review_id: str, claim: Claim) -> ClaimReceipt:
         """Let a reviewer take a review to themselves for a while, or give it back. Raises as `decide` does."""
@@ -402,12 +412,50 @@ class ReviewClient:
         reply: type[R],
     ) -> R:
         # The review was there a moment ago, so "not found" now means that it ended in between.
-        handle = await self._handle(tenant, review_id, await self._row(tenant, review_id))
-        with temporal_errors(already_ended(None)):
-            receipt: R = await handle.execute_update(
-                name, given, id=update_id, result_type=reply, rpc_timeout=DECISION_TIMEOUT
-            )
-        return receipt
+        row = await self._row(tenant, review_id)
+        handle = await self._handle(tenant, review_id, row)
+        key = None if isinstance(given, Claim) else self.signing_key
+        if key is not None and not isinstance(given, Claim):
+            place = (tenant, row.review_id if row is not None else review_id)
+            proof = key.prove(given, place, datetime.now(UTC), approve=name != "decline_effect")
+            given = given.model_copy(update={"proof": proof})
+
+        async def once() -> R:
+            with temporal_errors(already_ended(None)):
+                receipt: R = await handle.execute_update(
+                    name, given, id=update_id, result_type=reply, rpc_timeout=DECISION_TIMEOUT
+                )
+            return receipt
+
+        for _ in range(LEARN_TRIES):
+            try:
+                return await once()
+            except DecisionRefused as error:
+                if key is None or error.rule != "unknown_key":
+                    raise
+            # The key is newer than what the review knows of keys: it is told to look, which takes a moment.
+            with temporal_errors(already_ended(None)):
+                await handle.signal("reconsider_signing", rpc_timeout=QUERY_TIMEOUT)
+            await asyncio.sleep(LEARN_S)
+        return await once()
+
+    async def reconsider_signing(self, tenant: str) -> tuple[int, int]:
+        """Let the tenant's open reviews hear of changed groups, absences or keys: (told, could not be told).
+
+        One that is not told finds out before a decision takes effect, if anything about its signing is data.
+        """
+        from temporalio.service import RPCError
+
+        told = missed = 0
+        for row in await (await self.services()).reviews.under_way(tenant):
+            try:
+                handle = (await self.temporal()).get_workflow_handle(row.workflow_id)
+                await handle.signal("reconsider_signing", rpc_timeout=QUERY_TIMEOUT)
+            except (RPCError, ServiceUnavailable):
+                missed += 1
+            else:
+                told += 1
+        return told, missed
 
     # --- records ---
 

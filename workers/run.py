@@ -27,6 +27,7 @@ from activities.reconcile import Reconcile
 from activities.rerun import Reruns
 from activities.screen import Screen
 from activities.settle import Settle
+from activities.signing import Signing
 from countersign.agents.models import check_models
 from countersign.errors import InvalidRequest
 from countersign.services import Services
@@ -57,6 +58,7 @@ def light_activities(services: Services) -> list[Callable[..., Any]]:
         Act(services).act,
         Evidence(services).observe,
         Settle(services).settle,
+        Signing(services).signing_terms,
     ]
 
 

@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.act import Act
     from countersign.errors import DecisionRefused
     from countersign.review.capability import Capability
+    from countersign.review.desk import Desk
     from countersign.review.parse import parse
     from countersign.review.payloads import (
         Admission,
@@ -42,15 +43,19 @@ class Effects:
         self._admission: Admission | None = None
         self._left = Capability()
         self._busy = 0
+        self._signers: Desk | None = None
 
-    async def open(self, admission: Admission, requester: str, analysis: AnalysisResult, left: Capability) -> None:
-        """Put an analysis' proposed effects before people, under the policy in force."""
+    async def open(
+        self, admission: Admission, requester: str, analysis: AnalysisResult, left: Capability, signers: Desk
+    ) -> None:
+        """Put an analysis' proposed effects before people, under the policy in force. Who signs the review decides."""
+        self._signers = signers
         if not analysis.effects:
             return
         self._admission, self._left = admission, left
         self._desk = EffectDesk(
             requester=requester,
-            reviewers=admission.signing.reviewers,
+            reviewers=() if admission.signing.governed else admission.signing.reviewers,
             review_id=admission.key.review_id,
             document_sha256=admission.document.sha256,
             tenant=admission.key.tenant,
@@ -73,6 +78,8 @@ class Effects:
         except DecisionRefused as error:
             if error.rule not in OF_POLICY:
                 raise
+        if self._signers is not None and not self._desk.already_counted(decision):
+            self._signers.check_effect(decision, workflow.now(), approve=approve)
 
     def corrected(self, findings: Sequence[Finding]) -> None:
         """Findings were amended: approvals of the effects that rest on them fall."""
@@ -107,6 +114,8 @@ class Effects:
         at = workflow.now()
         if self._desk.already_counted(decision):
             return
+        if self._signers is not None:
+            self._signers.check_effect(decision, at, approve=approve)
         (self._desk.approve if approve else self._desk.decline)(decision, at)
         standing = self._desk.standing(decision.item, at)
         self._show()

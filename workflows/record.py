@@ -58,13 +58,13 @@ class Record:
         self.progress.enter(stage, workflow.now())
         workflow.set_current_details(details(self.status))
 
-    def note(self, event: str, *, actor: str | None = None, **facts: Any) -> None:
+    def note(self, event: str, *, actor: str | None = None, concerns: str | None = None, **facts: Any) -> None:
         """A row for the trail, written by the next `write`."""
-        self.progress.note(event, workflow.now(), actor=actor, **facts)
+        self.progress.note(event, workflow.now(), actor=actor, concerns=concerns, **facts)
 
-    def done(self, event: str, *, actor: str | None = None, **facts: Any) -> None:
+    def done(self, event: str, *, actor: str | None = None, concerns: str | None = None, **facts: Any) -> None:
         """Note what the present stage came to, or what somebody did, and have it written beside what comes next."""
-        self.note(event, actor=actor, **facts)
+        self.note(event, actor=actor, concerns=concerns, **facts)
         self.write()
 
     def write(self) -> None:

@@ -1,7 +1,7 @@
 """ReviewWorkflow: one review, from submission to outcome; who must sign, and what people may do meanwhile."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -38,6 +38,7 @@ from workflows import options
 from workflows import search_attributes as attributes
 from workflows.effects import Effects
 from workflows.evidence import BLANK, observe, reveal
+from workflows.people import People
 from workflows.record import Ended, Record, failure_of
 from workflows.stages import Analysed, Stages
 
@@ -61,6 +62,8 @@ class ReviewWorkflow:
             ReviewStatus(review_id=workflow_id, workflow_id=workflow_id, tenant="", stage=Stage.SUBMIT)
         )
         self._effects = Effects(self._record)
+        self._people = People(self._record, self._desk, self._desk_changed)
+        self._ask_who_signs = False
         self._watch = Watch()
         try:
             self._request = parse(ReviewRequest, submission, "See the README for the fields of a request")
@@ -103,8 +106,10 @@ class ReviewWorkflow:
         info = workflow.info()
         given = AdmitInput(workflow_id=info.workflow_id, request=request, run_id=info.run_id)
         admission = await workflow.execute_local_activity_method(Admit.admit, given, **options.ADMIT)
-        self._desk = Desk(request.user, admission.signing, admission.playbook_version)
+        place = (admission.key.tenant, admission.key.review_id)
+        self._desk = Desk(request.user, admission.signing, admission.playbook_version, place)
         self._record.admission = admission
+        self._people = People(self._record, self._desk, self._desk_changed)
         self._record.progress.update(review_id=admission.key.review_id, document=admission.document)
         workflow.upsert_search_attributes(
             [attributes.TENANT.value_set(admission.tenant_hash), attributes.REVIEW_STAGE.value_set(Stage.READ)]
@@ -118,7 +123,7 @@ class ReviewWorkflow:
             return await self._shadow(admission, analysed)
         if analysed.routed.route is Route.RELEASE:
             return Outcome.RELEASED
-        await self._effects.open(admission, request.user, analysed.analysis, analysed.left)
+        await self._effects.open(admission, request.user, analysed.analysis, analysed.left, self._desk)
         outcome = await self._sign(admission, analysed)
         await self._effects.act(outcome, self._desk.analysis.key_findings if self._desk.analysis else ())
         await self._learn(admission, request, analysed, outcome)
@@ -142,6 +147,8 @@ class ReviewWorkflow:
     async def _sign(self, admission: Admission, analysed: Analysed) -> Outcome:
         """Wait for people, for days if need be, and climb the SLA ladder meanwhile."""
         self._record.enter(Stage.SIGN)
+        if admission.signing.governed or self._ask_who_signs:
+            await self._people.hear()
         opened = workflow.now()
         late = opened + timedelta(seconds=admission.sla.escalate_s)
         ladder = Ladder(admission.sla, opened)
@@ -153,33 +160,46 @@ class ReviewWorkflow:
         )
         self._record.done("waiting", signatures=self._desk.signatures_missing)
         while self._desk.outcome is None:
+            if self._desk.pending is not None:
+                await self._people.take_effect()
+                continue
             due = ladder.next_due
             try:
                 await workflow.wait_condition(
-                    lambda: self._desk.outcome is not None,
+                    lambda: self._desk.outcome is not None or self._desk.pending is not None,
                     timeout=None if due is None else max(due - workflow.now(), timedelta(0)),
                     timeout_summary="SLA ladder",
                 )
             except TimeoutError:
                 for rung in ladder.climb(workflow.now()):
-                    self._climb(rung)
+                    self._climb(rung, opened + timedelta(seconds=admission.sla.remind_s))
+        await self._people.heard()
         return self._desk.outcome
 
-    def _climb(self, rung: Rung) -> None:
-        if rung is Rung.EXPIRED:
-            self._watch.close(self._desk)
-            self._desk.expire()
-        else:
-            self._record.progress.update(**{str(rung): True})
+    def _climb(self, rung: Rung, reminded: datetime) -> None:
+        """One rung. A claim sleeps that was taken before the reminder."""
+        facts: dict[str, Any] = {}
+        match rung:
+            case Rung.EXPIRED:
+                self._watch.close(self._desk)
+                self._desk.expire()
+            case Rung.REASSIGNED:
+                facts = {"given_back": self._desk.claims.wake(workflow.now(), reminded)}
+            case Rung.ESCALATED:
+                self._desk.escalate()
+                self._record.progress.update(escalated=True)
+            case Rung.REMINDED:
+                self._record.progress.update(reminded=True)
         self._show_desk()
-        self._record.done(rung)
+        self._record.done(rung, **facts)
 
     async def _learn(self, admission: Admission, request: ReviewRequest, analysed: Analysed, outcome: Outcome) -> None:
         """Hand what people decided to warm memory; an expired review teaches nothing."""
         if outcome is Outcome.EXPIRED:
             return
         self._record.enter(Stage.LEARN)
-        last = self._desk.decisions[-1]
+        counted = self._desk.counted
+        last = counted[-1]
         amended = outcome is Outcome.AMENDED
         result = await workflow.execute_local_activity_method(
             Learn.learn,
@@ -193,7 +213,7 @@ class ReviewWorkflow:
                 note=last.note,
                 before=analysed.analysis.key_findings,
                 edits=self._desk.corrections if amended else (),
-                decisions=tuple(self._desk.decisions),
+                decisions=counted,
                 session=request.session,
             ),
             **options.STORE,
@@ -225,12 +245,24 @@ class ReviewWorkflow:
         return self._record.status
 
     @workflow.update
-    def decide(self, decision: Decision) -> Receipt:
-        """Take a person's decision. The validator has seen to it that it counts."""
+    async def decide(self, decision: Decision) -> Receipt:
+        """Take a person's decision. The validator has seen to it that it counts.
+
+        One that takes effect at once, but is judged again for it, is answered when that is done.
+        """
         try:
-            return self._take(decision)
+            receipt = self._take(decision)
         except DecisionRefused as error:
             raise _refusal(error) from None
+        pending = self._desk.pending
+        if receipt.pending is None or pending is None or pending.due > workflow.now():
+            return receipt
+        await workflow.wait_condition(lambda: self._desk.pending is not pending)
+        kept = self._record.status.receipts
+        if decision.decision_id in kept:
+            first = kept[decision.decision_id].model_copy(update=self._standing())
+            self._record.progress.update(receipts={**kept, decision.decision_id: first})
+        return receipt.model_copy(update=self._standing())
 
     @decide.validator
     def _may_decide(self, decision: Decision) -> None:
@@ -244,8 +276,8 @@ class ReviewWorkflow:
         """Let a reviewer take the review to themselves for a while, or give it back."""
         receipt = self._desk.claim(claim, workflow.now(), self._record.status.review_id)
         self._show_desk()
-        event = "unclaimed" if claim.release else "claimed"
-        self._record.done(event, actor=claim.reviewer, token=receipt.token)
+        event = "unclaimed" if claim.release else "assigned" if claim.assign_to else "claimed"
+        self._record.done(event, actor=claim.reviewer, concerns=claim.assign_to, token=receipt.token)
         return receipt
 
     @claim.validator
@@ -264,7 +296,7 @@ class ReviewWorkflow:
     @answer.validator
     def _may_answer(self, answer: Answer) -> None:
         try:
-            self._desk.check_answer(answer)
+            self._desk.check_answer(answer, workflow.now())
         except DecisionRefused as error:
             raise _refusal(error) from None
 
@@ -300,6 +332,18 @@ class ReviewWorkflow:
     async def reconsider_effects(self) -> None:
         """The policy over tools was changed: hear of it now, not only when somebody decides."""
         await self._effects.reconsider()
+
+    @workflow.signal
+    async def reconsider_signing(self) -> None:
+        """Groups, absences or keys were changed: hear of it now, not only when a decision takes effect."""
+        self._ask_who_signs = True
+        if self._record.status.stage is Stage.SIGN:
+            await self._people.hear()
+
+    @workflow.signal(name="withdraw")
+    def _withdraw(self, given: Any = None) -> None:
+        """`{"reviewer": "…"}`: takes one's decision back while it is pending."""
+        self._by_signal(Verdict.WITHDRAW, given)
 
     @workflow.signal(name="approve")
     def _approve(self, given: Any = None) -> None:
@@ -360,9 +404,10 @@ class ReviewWorkflow:
         receipts = self._record.status.receipts
         if self._desk.already_counted(decision):
             return self._watch.told(decision.decision_id, receipts[decision.decision_id or ""])
+        signed_with = self._desk.signed_with(decision, workflow.now())
         probed = self._watch.take(self._desk, decision, workflow.now())
         if probed is not None:
-            caught = {} if probed.caught is None else {"caught": probed.caught}
+            caught: dict[str, Any] = {} if probed.caught is None else {"caught": probed.caught}
             self._record.note("probed", actor=decision.reviewer, verdict=decision.verdict, **caught)
             if probed.decision is None:
                 self._show_desk()
@@ -370,14 +415,19 @@ class ReviewWorkflow:
                 self._record.write()
                 return receipt.model_copy(update={"notice": probed.notice})
             decision = probed.decision
-        self._desk.decide(decision, workflow.now())
-        if decision.verdict is Verdict.AMEND and self._desk.analysis is not None:
+        self._desk.decide(decision, workflow.now(), signed_with=signed_with)
+        if decision.verdict in {Verdict.AMEND, Verdict.WITHDRAW} and self._desk.analysis is not None:
             self._effects.corrected(self._desk.analysis.key_findings)
-        event = "asked" if decision.verdict is Verdict.ASK else "decided"
-        facts = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
+        events = {Verdict.ASK: "asked", Verdict.WITHDRAW: "withdrawn"}
+        facts: dict[str, Any] = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
+        if signed_with:
+            facts["signed_with"] = signed_with
+        if self._desk.pending is not None:
+            facts["pending"] = self._desk.pending.outcome
         self._show_desk()
         receipt = self._keep(decision)
-        self._record.done(event, actor=decision.reviewer, **facts)
+        event = events.get(decision.verdict, "decided")
+        self._record.done(event, actor=decision.reviewer, concerns=decision.on_behalf_of, **facts)
         return receipt if probed is None else receipt.model_copy(update={"notice": probed.notice})
 
     def _keep(self, decision: Decision, *, counted: bool = True) -> Receipt:
@@ -391,7 +441,7 @@ class ReviewWorkflow:
         return receipt
 
     def _take_answer(self, answer: Answer) -> None:
-        self._desk.answer(answer)
+        self._desk.answer(answer, workflow.now())
         self._show_desk()
         self._record.done("answered", actor=answer.user, digest=self._desk.digest)
 
@@ -408,18 +458,33 @@ class ReviewWorkflow:
         findings = self._desk.analysis.key_findings if self._desk.analysis else ()
         return Receipt(
             review_id=self._record.status.review_id,
-            stage=self._record.status.stage,
-            outcome=self._desk.outcome,
-            signatures_missing=self._desk.signatures_missing,
+            **self._standing(),
             findings=len(findings),
             worst=max((finding.severity for finding in findings), key=lambda s: s.rank, default=None),
             digest=self._desk.digest or "",
         )
 
+    def _standing(self) -> dict[str, Any]:
+        """What of a receipt is about the review, and may have changed since."""
+        pending = self._desk.pending
+        return {
+            "stage": self._record.status.stage,
+            "outcome": self._desk.outcome,
+            "signatures_missing": self._desk.signatures_missing,
+            "pending": pending.outcome if pending else None,
+            "pending_until": pending.due if pending else None,
+        }
+
+    def _desk_changed(self) -> None:
+        """Other people may sign now, or an amendment has fallen with who made it."""
+        if self._desk.analysis is not None:
+            self._effects.corrected(self._desk.analysis.key_findings)
+            self._show_desk()
+
     def _show_desk(self) -> None:
         """The desk's state as the status shows it."""
         desk = self._desk
-        waiting = None if desk.outcome else ("requester" if desk.question else "reviewer")
+        waiting = None if desk.outcome or desk.pending else ("requester" if desk.question else "reviewer")
         self._record.progress.update(
             analysis=self._watch.clean(desk.analysis),
             digest=desk.digest,
@@ -431,6 +496,9 @@ class ReviewWorkflow:
             signatures_missing=desk.signatures_missing,
             claimed_by=desk.held.reviewer if desk.held else None,
             claimed_until=desk.held.until if desk.held else None,
+            pending=desk.pending.outcome if desk.pending else None,
+            pending_until=desk.pending.due if desk.pending else None,
+            signed_only=desk.authority.signed_only,
             claim_token=desk.held.token if desk.held else None,
         )
 

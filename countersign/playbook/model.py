@@ -9,6 +9,7 @@ from countersign.tools.names import NATURES
 from countersign.words import Nature, Severity
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,47}$")]
+GroupName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,47}$")]
 
 
 def _compiles(pattern: str) -> str:
@@ -67,11 +68,15 @@ class Sla(_Data):
     remind_hours: float = Field(default=24, gt=0)
     escalate_hours: float = Field(default=48, gt=0)
     expire_hours: float = Field(default=168, gt=0)
+    reassign_hours: float | None = Field(default=None, gt=0)
+    """When a claim that was taken before the reminder, and still stands, is given back and offered on."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Sla":
         if not self.remind_hours <= self.escalate_hours <= self.expire_hours:
             raise ValueError("remind_hours <= escalate_hours <= expire_hours must hold")
+        if self.reassign_hours is not None and not self.remind_hours <= self.reassign_hours <= self.escalate_hours:
+            raise ValueError("remind_hours <= reassign_hours <= escalate_hours must hold")
         return self
 
 
@@ -86,6 +91,16 @@ class Signing(_Data):
     """Under semi-autonomy a finding of this severity or above needs a person."""
     confidence: float = Field(default=0.8, ge=0, le=1)
     """Below this confidence a person looks, whatever the autonomy."""
+    groups: tuple[GroupName, ...] = ()
+    """Groups whose members may sign, beside `reviewers`; who is in them is data (`countersign groups`)."""
+    leads: tuple[GroupName, ...] = ()
+    """Groups whose members take claims back and assign them, and may sign once a review is escalated."""
+    quorum: dict[Severity, Annotated[int, Field(ge=1, le=20)]] = Field(default_factory=dict)
+    """How many people sign when a finding is of this severity or above, where that is more than above."""
+    undo_minutes: float = Field(default=0, ge=0, le=10_080)
+    """For so long a decision that ends the review may be withdrawn; nothing follows from it before. 0: not at all."""
+    require_signed: bool = False
+    """Whether a decision counts only with a signature that proves who made it."""
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from countersign.review.capability import Capability
 from countersign.review.payloads import AnalysisResult, CellStanding, GateEvidence, Payload, SigningPolicy
+from countersign.review.signing import people_needed
 from countersign.review.sureness import Sureness, sureness
 from countersign.words import Autonomy, Route, Severity
 
@@ -82,11 +83,11 @@ def _route(  # noqa: PLR0913, PLR0917 - all that decides
 ) -> GateDecision:
     """Where an analysis goes by itself.
 
-    A finding at `policy.four_eyes_at` or above needs two people at every level of autonomy. Supervised: a person always
-    looks. Semi-autonomous: a person looks at exceptions (low confidence, a finding of `policy.review_at` or above).
-    Autonomous: a person looks only when confidence is low. A contract of a kind that the playbook is not for is treated
-    as supervised. Proposed effects need a person at every level. A blocked screening never gets here as anything but a
-    block.
+    A finding at `policy.four_eyes_at` or above needs two people at every level of autonomy, or as many as the quorum
+    says. Supervised: a person always looks. Semi-autonomous: a person looks at exceptions (low confidence, a finding of
+    `policy.review_at` or above). Autonomous: a person looks only when confidence is low. A contract of a kind that the
+    playbook is not for is treated as supervised. Proposed effects need a person at every level. A blocked screening
+    never gets here as anything but a block.
     """
     if capability.blocked:
         return GateDecision(route=Route.BLOCK, reasons=capability.reasons, autonomy=Autonomy.SUPERVISED)
@@ -95,7 +96,11 @@ def _route(  # noqa: PLR0913, PLR0917 - all that decides
         level = Autonomy.SUPERVISED
         reasons += (f"the contract looks like {contract_type}, which this playbook is not for",)
     worst = max((finding.gravest for finding in analysis.key_findings), key=lambda s: s.rank, default=Severity.INFO)
-    if policy.four_eyes_at != "never" and worst.rank >= policy.four_eyes_at.rank:
+    people = people_needed(policy, worst)
+    if people > 2:
+        reasons += (f"a finding is {worst}: {people} people sign",)
+        return GateDecision(route=Route.FOUR_EYES, reasons=reasons, autonomy=level)
+    if people == 2 or (policy.four_eyes_at != "never" and worst.rank >= policy.four_eyes_at.rank):
         reasons += (f"a finding is {worst}: two people sign",)
         return GateDecision(route=Route.FOUR_EYES, reasons=reasons, autonomy=level)
     if level is Autonomy.SUPERVISED:

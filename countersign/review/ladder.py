@@ -1,4 +1,4 @@
-"""The SLA ladder: remind, escalate, expire, each once, counted from the moment a review waits. Pure."""
+"""The SLA ladder: remind, reassign, escalate, expire, each once, from the moment a review waits. Pure."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,6 +10,8 @@ class Rung(StrEnum):
     """What falls due; the values are events on the trail."""
 
     REMINDED = "reminded"
+    REASSIGNED = "reassigned"
+    """A claim that sleeps is given back. There is no such rung where the playbook names no time for it."""
     ESCALATED = "escalated"
     EXPIRED = "expired"
 
@@ -18,11 +20,9 @@ class Ladder:
     """The rungs still to come."""
 
     def __init__(self, policy: SlaPolicy, opened: datetime) -> None:
-        self._rungs = [
-            (opened + timedelta(seconds=policy.remind_s), Rung.REMINDED),
-            (opened + timedelta(seconds=policy.escalate_s), Rung.ESCALATED),
-            (opened + timedelta(seconds=policy.expire_s), Rung.EXPIRED),
-        ]
+        after = {Rung.REMINDED: policy.remind_s, Rung.REASSIGNED: policy.reassign_s}
+        after |= {Rung.ESCALATED: policy.escalate_s, Rung.EXPIRED: policy.expire_s}
+        self._rungs = [(opened + timedelta(seconds=s), rung) for rung, s in after.items() if s is not None]
 
     @property
     def next_due(self) -> datetime | None:

@@ -77,6 +77,8 @@ class SlaPolicy(Payload):
     remind_s: float = 86_400
     escalate_s: float = 172_800
     expire_s: float = 604_800
+    reassign_s: float | None = None
+    """When a claim that sleeps is given back; None: never, it lapses by itself."""
 
 
 class SigningPolicy(Payload):
@@ -88,6 +90,50 @@ class SigningPolicy(Payload):
     confidence: float = 0.8
     contract_types: tuple[str, ...] = ()
     """Kinds of contract the playbook is for; empty means any."""
+    groups: tuple[str, ...] = ()
+    """Groups whose members may sign, beside `reviewers`."""
+    leads: tuple[str, ...] = ()
+    """Groups whose members may take claims back and give them to somebody, and may sign once it is escalated."""
+    quorum: dict[Severity, int] = Field(default_factory=dict)
+    """How many people sign when a finding is as grave as this, or graver."""
+    undo_s: float = 0
+    """Seconds for which a decision that ends the review may be withdrawn, before anything follows from it."""
+    require_signed: bool = False
+    """Whether a decision counts only with a proof of who made it."""
+    governed: bool = False
+    """Whether `SigningTerms` are asked for: who may sign is data, or a decision is judged when it takes effect."""
+
+
+class Absence(Payload):
+    """Somebody is away; `delegate` may sign for them until then."""
+
+    person: str
+    until: datetime
+    delegate: str | None = None
+
+
+class VerifyingKey(Payload):
+    """The public half of a key that decisions are signed with: raw Ed25519, base64."""
+
+    key_id: str
+    public_key: str
+    person: str | None = None
+    """Whose key it is; None: the gateway's, which signs for whoever has signed in there."""
+    until: datetime | None = None
+    """A retired key: what it signed before still counts. One that was revoked is not in the terms at all."""
+
+
+class SigningTerms(Payload):
+    """Who may sign, as the tenant's data say at one moment."""
+
+    policy: SigningPolicy | None = None
+    """The playbook's rules now; None: it cannot be read, and those of admission hold."""
+    members: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """People by group; only the groups that the policy names."""
+    absences: tuple[Absence, ...] = ()
+    keys: tuple[VerifyingKey, ...] = ()
+    require_signed: bool = False
+    """The tenant's word; the playbook's counts as well."""
 
 
 class ProbeSeed(Payload):
@@ -442,6 +488,10 @@ class Decision(Payload):
     """Digest of the decision as its sender gave it (`desk.content_of`), since `digest` may be filled in on the way."""
     claim: int | None = None
     """Fencing token of the reviewer's claim; one that has lapsed or passed to another is refused."""
+    on_behalf_of: str | None = Field(default=None, min_length=1, max_length=200)
+    """The absent person whose delegate the reviewer is."""
+    proof: str | None = Field(default=None, max_length=4000)
+    """Who decided, signed (`countersign.review.proof`)."""
 
 
 class Claim(Payload):
@@ -450,7 +500,9 @@ class Claim(Payload):
     reviewer: str = Field(min_length=1, max_length=200)
     lease_s: float = Field(default=900, ge=1, le=86_400)
     release: bool = False
-    """Give it back instead."""
+    """Give it back instead; a lead gives back anybody's."""
+    assign_to: str | None = Field(default=None, min_length=1, max_length=200)
+    """A lead gives the review to this person, whoever has it now."""
 
 
 class ClaimReceipt(Payload):
@@ -473,6 +525,7 @@ class EffectDecision(Payload):
     """Of what the item was bound to when it was shown; None binds to what it is bound to now."""
     decision_id: str | None = None
     """Makes a retried decision count once."""
+    proof: str | None = Field(default=None, max_length=4000)
 
 
 class EffectApproval(Payload):
@@ -532,6 +585,10 @@ class Answer(Payload):
 
     user: str = Field(min_length=1, max_length=200)
     text: str = Field(min_length=1, max_length=8000)
+    digest: str | None = None
+    """Of what was shown when the question was read."""
+    answer_id: str | None = None
+    proof: str | None = Field(default=None, max_length=4000)
 
 
 class DecisionRecord(Payload):
@@ -544,6 +601,11 @@ class DecisionRecord(Payload):
     question: str = ""
     digest: str = ""
     at: datetime
+    on_behalf_of: str | None = None
+    signed_with: str = ""
+    """Id of the key that proved who decided; empty: it was not asked for."""
+    void: str = ""
+    """Why it counts no more: `withdrawn`, or the rule that it broke when it was judged again."""
 
 
 class Receipt(Payload):
@@ -557,6 +619,9 @@ class Receipt(Payload):
     worst: Severity | None = None
     digest: str = ""
     """Of what the decision was bound to; with the number of findings and the gravest it says what was signed."""
+    pending: Outcome | None = None
+    """What the review ends as unless the decision is withdrawn by `pending_until`."""
+    pending_until: datetime | None = None
     verdict: Verdict | None = None
     """What was decided; None for an answer."""
     content: str = ""
@@ -613,6 +678,11 @@ class ReviewStatus(Payload):
     effects: tuple[EffectStanding, ...] = ()
     claimed_by: str | None = None
     claimed_until: datetime | None = None
+    pending: Outcome | None = None
+    """What it ends as unless the decision is withdrawn by `pending_until`."""
+    pending_until: datetime | None = None
+    signed_only: bool = False
+    """Whether a decision counts only with a proof of who made it."""
     claim_token: int | None = None
     """Fencing token of that claim."""
     ahead: int | None = None
@@ -644,4 +714,6 @@ class TrailEntry(Payload):
     actor_hash: str | None = None
     """Pseudonym of the person who acted, when one did; the activity computes it from `actor` and drops that."""
     actor: str | None = None
+    concerns: str | None = None
+    """Somebody else whom it concerns (signed for, assigned to): written as a pseudonym in the fact `concerns`."""
     facts: dict[str, Any] = Field(default_factory=dict)

@@ -55,11 +55,21 @@ class Progress:
         new = [reason for reason in reasons if reason not in self.status.degraded]
         self.update(degraded=(*self.status.degraded, *new))
 
-    def note(self, event: str, at: datetime, *, actor: str | None = None, **facts: Any) -> None:
+    def note(
+        self, event: str, at: datetime, *, actor: str | None = None, concerns: str | None = None, **facts: Any
+    ) -> None:
         """Put a row for the present stage on the pending trail. `facts` carry numbers, ids and enum words only."""
         self._sequence += 1
         self._pending.append(
-            TrailEntry(sequence=self._sequence, stage=self.status.stage, event=event, at=at, actor=actor, facts=facts)
+            TrailEntry(
+                sequence=self._sequence,
+                stage=self.status.stage,
+                event=event,
+                at=at,
+                actor=actor,
+                concerns=concerns,
+                facts=facts,
+            )
         )
 
     def written(self, count: int) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from countersign.errors import DecisionRefused
-from countersign.review.desk import same_person
 from countersign.review.payloads import (
     AnalysisResult,
     Effect,
@@ -21,6 +20,7 @@ from countersign.review.payloads import (
     EffectTerms,
     Finding,
 )
+from countersign.review.same import is_among, same_person
 from countersign.review.steps import EffectOrder, EffectResult
 from countersign.tools.digests import args_digest, binding_digest, evidence_digest
 from countersign.words import EffectState, Outcome, ToolVerdict
@@ -272,6 +272,8 @@ class InForce:
     findings: tuple[Finding, ...]
     terms: EffectTerms
     at: datetime
+    only: tuple[str, ...] | None = None
+    """Where the playbook names groups: everybody who may approve. Then `reviewers` says nothing."""
 
 
 def objection(order: EffectOrder, now: InForce) -> tuple[str, str] | None:
@@ -315,7 +317,8 @@ def _no_longer(approval: EffectApproval, now: InForce) -> tuple[str, str] | None
         return "expired", "its approval has expired"
     if same_person(approval.approver, now.requester):
         return "requester", "it was approved by the requester"
-    if not _may_approve(approval.approver, now.reviewers):
+    approver = approval.approver
+    if not (_may_approve(approver, now.reviewers) if now.only is None else is_among(approver, now.only)):
         return "approver", "its approver may no longer approve"
     return None
 

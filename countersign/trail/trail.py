@@ -121,6 +121,9 @@ class AuditTrail:
         if entry.at.tzinfo is None:
             raise InvalidRequest("trail entry: `at` has no time zone", remedy="Give an aware time, in UTC")
         actor_hash = self._pseudonyms.of("user", entry.actor) if entry.actor is not None else entry.actor_hash
+        facts = entry.facts
+        if entry.concerns is not None:
+            facts = {**facts, "concerns": self._pseudonyms.of("user", entry.concerns)}
         row = TrailRow(
             workflow_id=key.workflow_id,
             sequence=entry.sequence,
@@ -131,7 +134,7 @@ class AuditTrail:
             user_hash=user_hash,
             input_hash=input_hash,
             actor_hash=actor_hash,
-            facts=plain(to_jsonable_python(entry.facts)),
+            facts=plain(to_jsonable_python(facts)),
             created_at=entry.at,
             expires_at=entry.at + self._retention,
             prev_hash=prev_hash,

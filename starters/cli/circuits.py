@@ -41,7 +41,7 @@ def _record(command: F) -> F:
 @json_option
 def open_circuit(*, name: str, span: str | None, by: str, reason: str, as_json: bool) -> None:
     """Let no call through from now on, in every worker; calls in flight go on."""
-    from starters.cli.keys import parse_span
+    from starters.cli.spans import parse_span
 
     for_s = None if span is None else parse_span("--for", span).total_seconds()
 

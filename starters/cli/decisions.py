@@ -18,6 +18,7 @@ _DONE = {
     "approve": "signed",
     "reject": "rejected",
     "amend": "amended and signed",
+    "withdraw": "withdrawn; it waits for the reviewers again",
     "ask": "asked; it waits for the requester's answer (countersign answer)",
 }
 """What to say of a decision that did not end the review."""
@@ -32,6 +33,9 @@ def decision_options(command: F) -> F:
     command = click.option(
         "--claim", type=click.IntRange(1), help="Only under this claim of yours, if it still holds."
     )(command)
+    command = click.option(
+        "--for", "on_behalf_of", metavar="NAME", help="Whom you sign for, as their delegate while they are away."
+    )(command)
     command = click.option("--note", default="", help="Why, for the record.")(command)
     command = click.option("--reviewer", required=True, help="Who decides; never the requester.")(command)
     return click.argument("review_id", metavar="ID")(command)
@@ -41,11 +45,19 @@ def decision_options(command: F) -> F:
 @click.argument("review_id", metavar="ID")
 @click.option("--reviewer", required=True, help="Who takes it; never the requester.")
 @click.option("--minutes", type=click.FloatRange(1, 1440), default=15, show_default=True, help="For how long.")
-@click.option("--release", is_flag=True, help="Give it back instead.")
+@click.option("--release", is_flag=True, help="Give it back instead; a lead gives back anybody's.")
+@click.option("--assign-to", metavar="NAME", help="Give it to this person, whoever has it now; for leads.")
 @tenant_option
 @json_option
 def claim_command(  # noqa: PLR0913 - one parameter an option
-    *, review_id: str, reviewer: str, minutes: float, release: bool, tenant: str | None, as_json: bool
+    *,
+    review_id: str,
+    reviewer: str,
+    minutes: float,
+    release: bool,
+    assign_to: str | None,
+    tenant: str | None,
+    as_json: bool,
 ) -> None:
     """Take a review to yourself for a while: until then nobody else may decide on it.
 
@@ -54,7 +66,7 @@ def claim_command(  # noqa: PLR0913 - one parameter an option
     """
     from countersign.review.payloads import Claim
 
-    wanted = _valid(Claim, {"reviewer": reviewer, "lease_s": minutes * 60, "release": release})
+    wanted = _valid(Claim, {"reviewer": reviewer, "lease_s": minutes * 60, "release": release, "assign_to": assign_to})
 
     async def take(client: "ReviewClient") -> "ClaimReceipt":
         return await client.claim(tenant or client.settings.tenant, review_id, wanted)
@@ -65,7 +77,8 @@ def claim_command(  # noqa: PLR0913 - one parameter an option
     elif receipt.until is None:
         click.echo(f"{receipt.review_id}: given back")
     else:
-        click.echo(f"{receipt.review_id}: yours until {receipt.until:%Y-%m-%d %H:%M} UTC, claim {receipt.token}")
+        whose = "assigned" if assign_to else "yours"
+        click.echo(f"{receipt.review_id}: {whose} until {receipt.until:%Y-%m-%d %H:%M} UTC, claim {receipt.token}")
 
 
 @click.command("approve", cls=Command)
@@ -110,6 +123,13 @@ def ask_command(question: str, **options: Any) -> None:
     _decide("ask", options, question=question)
 
 
+@click.command("withdraw", cls=Command)
+@decision_options
+def withdraw_command(**options: Any) -> None:
+    """Take your decision back, while the playbook's time for second thoughts lasts ([signing] undo_minutes)."""
+    _decide("withdraw", options)
+
+
 @click.command("answer", cls=Command)
 @click.argument("review_id", metavar="ID")
 @click.option("--user", required=True, help="Who answers: the requester.")
@@ -132,7 +152,7 @@ def _decide(verdict: str, options: dict[str, Any], **content: object) -> None:
     """Have a decision judged and show the receipt. `options` are those of `decision_options`."""
     from countersign.review.payloads import Decision
 
-    fields = {name: options[name] for name in ("reviewer", "note", "digest", "claim")}
+    fields = {name: options[name] for name in ("reviewer", "note", "digest", "claim", "on_behalf_of")}
     decision = _valid(Decision, {"verdict": verdict, **fields, **content})
 
     async def give(client: "ReviewClient") -> "Receipt":

@@ -1,15 +1,15 @@
 """keys create, list, rotate and revoke: who may ask over HTTP. A key's text is printed once, when it is made."""
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from countersign.errors import InvalidRequest
 from countersign.words import Role
 from starters.cli.common import Group, emit, emit_rows, json_option, tenant_filter, with_client
+from starters.cli.signing import signing_group
+from starters.cli.spans import parse_span
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SPAN = re.compile(r"(\d{1,5})([smhdw])", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
 
 @click.group("keys", cls=Group)
 def keys_command() -> None:
     """Create, list, rotate and revoke API keys. Only a hash of a key is stored: what is lost is replaced, not found."""
+
+
+keys_command.add_command(signing_group)
 
 
 @keys_command.command("create")
@@ -104,14 +104,6 @@ def revoke(key_id: str, as_json: bool) -> None:
         emit({"key_id": ended, "state": "revoked", "within_s": CACHE_S})
     else:
         click.echo(f"{ended}: revoked; running gateways refuse it within {CACHE_S:g} s")
-
-
-def parse_span(option: str, text: str) -> timedelta:
-    """A length of time: 30m, 24h, 90d, 12w. Raises InvalidRequest that names the option."""
-    span = _SPAN.fullmatch(text.strip())
-    if span is None:
-        raise InvalidRequest(f"{option}: {text[:40]!r} is no length of time", remedy="Write for example 24h or 90d")
-    return timedelta(**{_UNITS[span[2]]: int(span[1])})
 
 
 def _with_keys(work: "Callable[[KeyBook], Awaitable[T]]") -> T:

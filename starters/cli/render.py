@@ -342,6 +342,10 @@ def receipt_line(receipt: Receipt, done: str) -> Text:
     if receipt.outcome:
         style = OUTCOME_STYLE.get(receipt.outcome, "")
         return Text(f"Review {receipt.review_id}: {receipt.outcome}{shown}", style=style)
+    if receipt.pending:
+        until = f"{receipt.pending_until:%Y-%m-%d %H:%M} UTC" if receipt.pending_until else "soon"
+        words = f"{receipt.pending} from {until}, unless it is withdrawn before (countersign withdraw)"
+        return Text(f"Review {receipt.review_id}: {words}{shown}", style="yellow")
     missing = receipt.signatures_missing
     tail = f", {missing} {'signature' if missing == 1 else 'signatures'} missing" if missing else ""
     return Text(f"Review {receipt.review_id}: {done}{shown}{tail}", style="yellow" if missing else "")

@@ -52,6 +52,8 @@ class ClaimBody(_Body):
 
     lease_s: float = Field(default=900, ge=1, le=86_400)
     release: bool = False
+    assign_to: str | None = Field(default=None, min_length=1, max_length=200)
+    """Give it to this person, whoever has it now; for leads."""
 
 
 class DecisionBody(_Body):
@@ -67,6 +69,8 @@ class DecisionBody(_Body):
     """Of what was looked at; refused when something else is under review by now."""
     claim: int | None = Field(default=None, ge=0, le=2**31 - 1)
     """Token of the claim under which it was looked at."""
+    on_behalf_of: str | None = Field(default=None, min_length=1, max_length=200)
+    """The absent person whose delegate decides."""
 
 
 class AnswerBody(_Body):

@@ -102,6 +102,7 @@ class Backend:
         try:
             services = await self.client.services()
             await services.bring_up_to_date()
+            self.client.signing_key = await services.gateway_key()
         except InvalidRequest as error:
             # A setting is wrong, which is no fault of who asks: it is said to who runs this.
             _log.error("%s", error)

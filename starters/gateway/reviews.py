@@ -175,7 +175,7 @@ async def claim(request: Request, review_id: str, who: Annotated[Principal, call
     backend = backend_of(request)
     row = await backend.row(who, review_id, Action.CLAIM)
     body = await _optional(request)
-    given = Claim(reviewer=who.user, lease_s=body.lease_s, release=body.release)
+    given = Claim(reviewer=who.user, lease_s=body.lease_s, release=body.release, assign_to=body.assign_to)
     return json_response(await backend.client.claim(row.tenant, row.review_id, given))
 
 
@@ -186,7 +186,7 @@ async def claim(request: Request, review_id: str, who: Annotated[Principal, call
     openapi_extra=body_of(DecisionBody, idempotent=True),
 )
 async def decide(request: Request, review_id: str, who: Annotated[Principal, caller(Action.DECIDE)]) -> Response:
-    """Approve, reject, amend or ask. The reviewer is who asks; nobody signs a request of their own."""
+    """Approve, reject, amend, ask, or withdraw. The reviewer is who asks; nobody signs a request of their own."""
     backend = backend_of(request)
     row = await backend.row(who, review_id, Action.DECIDE)
     key = idempotency_key(request)

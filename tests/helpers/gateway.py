@@ -31,6 +31,7 @@ from countersign.review.payloads import (
     ReviewRequest,
     ReviewStatus,
 )
+from countersign.review.proof import SigningKey
 from countersign.settings import Settings
 from countersign.store.reviews import ReviewRow
 from countersign.store.vault import Vault
@@ -247,6 +248,7 @@ class World:
             raise ServiceUnavailable("PostgreSQL at db.internal:5432/countersign does not answer (OSError)")
         return SimpleNamespace(
             bring_up_to_date=self._up_to_date,
+            gateway_key=self._gateway_key,
             authenticator=self,
             intake=self.intake,
             reviews=SimpleNamespace(
@@ -329,6 +331,9 @@ class World:
 
     async def _trail(self, workflow_id: str) -> tuple[TrailRow, ...]:
         return tuple(self.entries)
+
+    async def _gateway_key(self) -> SigningKey:
+        return SigningKey(b"g" * 32)
 
     async def _up_to_date(self) -> None:
         return None

@@ -14,8 +14,8 @@ from countersign.access.keys import KeyInfo, NewKey
 from countersign.errors import InvalidRequest
 from countersign.settings import Settings
 from countersign.words import Role
-from starters.cli.keys import parse_span
 from starters.cli.main import cli
+from starters.cli.spans import parse_span
 
 NEW = NewKey("k7f3m2p9q4x8", "cs_k7f3m2p9q4x8_" + "s" * 49)
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

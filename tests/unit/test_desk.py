@@ -82,8 +82,8 @@ def test_a_question_goes_to_the_requester_and_its_answer_changes_what_is_shown()
     assert desk.decide(decision(Verdict.ASK, question="Which entity?"), NOW) is None
     assert desk.question == "Which entity?"
     with pytest.raises(DecisionRefused, match="only the requester"):
-        desk.answer(Answer(user="bob", text="x"))
-    desk.answer(Answer(user="Ana", text="The Irish one"))
+        desk.answer(Answer(user="bob", text="x"), NOW)
+    desk.answer(Answer(user="Ana", text="The Irish one"), NOW)
     assert desk.question is None
     with pytest.raises(DecisionRefused, match="earlier version"):
         desk.decide(decision(digest=before), NOW)
@@ -272,7 +272,7 @@ class DeskMachine(RuleBasedStateMachine):
     @rule(who=people)
     def answer(self, who: str) -> None:
         if self.desk.question is not None and same_person(who, "ana"):
-            self.desk.answer(Answer(user=who, text="so"))
+            self.desk.answer(Answer(user=who, text="so"), self.clock)
 
     @rule(who=people, lease_s=st.sampled_from([60, 300]), release=st.booleans())
     def claim(self, who: str, lease_s: float, release: bool) -> None:

@@ -21,6 +21,7 @@ VERDICTS = {
     Verdict.REJECT: "rejected",
     Verdict.AMEND: "signed with changes",
     Verdict.ASK: "asked",
+    Verdict.WITHDRAW: "withdrew it",
 }
 
 
@@ -121,6 +122,9 @@ def _waits(status: ReviewStatus, row: ReviewRow) -> str:
     if status.waiting_for == "reviewer":
         missing = status.signatures_missing
         return "Waits for a signature" if missing <= 1 else f"Waits for {missing} signatures, of different people"
+    if status.pending is not None and status.pending_until is not None:
+        moment = f"{status.pending_until:%Y-%m-%d %H:%M} UTC"
+        return f"{OUTCOMES[status.pending]} from {moment}; until then whoever decided may withdraw it"
     if row.waits_for_its_turn:
         ahead = status.ahead or 0
         return f"Waits for its turn, {ahead} ahead of it" if ahead else "Waits for its turn"
