@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from starters.cli.common import Group, emit_rows, json_option, tenant_option, with_client
+from starters.cli.common import Group, emit, emit_rows, json_option, tenant_option, with_client
 from starters.cli.people import change_people, changing
 
 if TYPE_CHECKING:
@@ -23,11 +23,16 @@ def signing_group() -> None:
 
 @signing_group.command("make")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-def make(file: Path) -> None:
+@json_option
+def make(file: Path, as_json: bool) -> None:
     """Write a new private key to FILE, and print its public half, which whoever registers it needs."""
     from countersign.store.signing_keys import make_own_key
 
-    click.echo(make_own_key(file).decode(), nl=False)
+    public = make_own_key(file).decode()
+    if as_json:
+        emit({"public_key": public})
+        return
+    click.echo(public, nl=False)
     click.echo(f"{file}: the private key; keep it to yourself", err=True)
 
 

@@ -263,12 +263,17 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 OURS = [name for name, (module, _) in COMMANDS.items() if module not in {"demo", "stack"}]
 
 
+def leaves_of(command: click.Command) -> list[click.Command]:
+    if not isinstance(command, click.Group):
+        return [command]
+    return [leaf for inner in command.commands.values() for leaf in leaves_of(inner)]
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_every_command_is_there_and_speaks_json(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None and command.name == name
-    leaves = list(command.commands.values()) if isinstance(command, click.Group) else [command]
-    for leaf in leaves:
+    for leaf in leaves_of(command):
         assert any("--json" in parameter.opts for parameter in leaf.params), leaf.name
         assert leaf.help
 
