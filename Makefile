@@ -32,6 +32,9 @@ bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/fairness.py
 	@$(BIN)/python benchmarks/spike.py
 	@$(BIN)/python benchmarks/autonomy.py
+	@$(BIN)/python benchmarks/learning.py
+	@$(BIN)/python benchmarks/batch.py --quick
+	@$(BIN)/python benchmarks/outage.py
 
 # Stored histories of every route, written anew. Only for a change that is meant to alter what new reviews do.
 histories: $(VENV)/.dev

@@ -14,6 +14,8 @@ from countersign.admission.intake import Intake
 from countersign.admission.limits import LimitBook
 from countersign.breaker.circuits import Circuits
 from countersign.document.sandbox import Sandbox
+from countersign.evidence.audit_sample import AuditPolicy
+from countersign.evidence.level import EvidencePolicy
 from countersign.learning.book import CorrectionBook
 from countersign.ledger.ledger import Ledger
 from countersign.memory.embedding import default_embedder
@@ -27,6 +29,7 @@ from countersign.store.counterparties import CounterpartyBook
 from countersign.store.database import Database
 from countersign.store.documents import DocumentStore
 from countersign.store.effects import EffectStore
+from countersign.store.evidence import EvidenceBook
 from countersign.store.fingerprint import check_master_key
 from countersign.store.keys import load_key
 from countersign.store.marks import ReadMarks
@@ -34,6 +37,7 @@ from countersign.store.people import PeopleBook
 from countersign.store.reviews import ReviewStore
 from countersign.store.runs import AgentRuns
 from countersign.store.script import connect
+from countersign.store.shadow import ShadowStore
 from countersign.store.signing_keys import gateway_key
 from countersign.store.subscriptions import Subscriptions
 from countersign.store.tool_rules import ToolRules
@@ -85,6 +89,8 @@ class Services:
     counterparties: CounterpartyBook
     effects: EffectStore
     batches: BatchStore
+    evidence: EvidenceBook
+    shadow: ShadowStore
     people: PeopleBook
     subscriptions: Subscriptions
 
@@ -152,6 +158,13 @@ class Services:
         circuits = Circuits(connect(servers.redis_url), settings.circuits)
         embedder = default_embedder()
         sandbox = Sandbox(settings.read_memory_mb, settings.read_seconds)
+        policy = EvidencePolicy(semi_bar=settings.semi_bar, autonomous_bar=settings.autonomous_bar)
+        audit = AuditPolicy(
+            floor=min(AuditPolicy().floor, settings.audit_semi, settings.audit_autonomous),
+            semi_autonomous=settings.audit_semi,
+            autonomous=settings.audit_autonomous,
+            urgency=settings.audit_urgency,
+        )
         try:
             await check_master_key(db, vault)
             yield cls(
@@ -183,6 +196,8 @@ class Services:
                 batches=BatchStore(db, vault),
                 people=people,
                 subscriptions=Subscriptions(db, vault, pseudonyms, people),
+                evidence=EvidenceBook(db, vault, policy, audit, settings.target_error),
+                shadow=ShadowStore(db, vault),
             )
         finally:
             sandbox.close()

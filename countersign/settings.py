@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from countersign.breaker.config import check_overrides
@@ -76,6 +76,21 @@ class Settings(BaseSettings):
     private_webhooks: bool = False
     """Whether notifications may go to addresses of this machine or network, and over plain http."""
 
+    semi_bar: float = Field(default=0.95, gt=0, lt=1)
+    """Agreement with people, weighted by severity, that evidence must show a cell to exceed to become semi-autonomous.
+    """
+    autonomous_bar: float = Field(default=0.98, gt=0, lt=1)
+    """The same for autonomous; not below `semi_bar`."""
+    target_error: float = Field(default=0.05, gt=0, lt=1)
+    """Share of error allowed among what is released by itself; sets the review threshold where there is evidence."""
+
+    audit_semi: float = Field(default=0.2, gt=0, le=1)
+    """Share of what a semi-autonomous cell would release that a person looks at all the same, drawn by chance. More
+    while errors are suspected, and never none: without it nobody would notice that the agents got worse."""
+    audit_autonomous: float = Field(default=0.1, gt=0, le=1)
+    audit_urgency: float = Field(default=10.0, ge=0)
+    """How quickly that share grows with suspicion (`countersign/evidence/audit_sample.py`)."""
+
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8480, ge=0, le=65_535)
     """Port of the HTTP gateway; 0 takes a free one."""
@@ -114,6 +129,13 @@ class Settings(BaseSettings):
         except InvalidRequest as error:
             raise ValueError(error.message) from None
         return circuits
+
+    @field_validator("autonomous_bar")
+    @classmethod
+    def _bars_rise(cls, bar: float, info: ValidationInfo) -> float:
+        if bar < info.data.get("semi_bar", 0.0):
+            raise ValueError("is below semi_bar; the higher level takes at least as much")
+        return bar
 
     @cached_property
     def state(self) -> Path:

@@ -37,6 +37,15 @@ class Outcome(StrEnum):
     OVERLOADED = "overloaded"
     EXPIRED = "expired"
     FAILED = "failed"
+    SHADOWED = "shadowed"
+    """A shadow review that was judged: nothing was released, whatever the judgement."""
+
+
+class Mode(StrEnum):
+    """What a review is for: work, or to compare the agents with a person who does not see what they say."""
+
+    LIVE = "live"
+    SHADOW = "shadow"
 
 
 class Autonomy(StrEnum):

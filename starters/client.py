@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
     from countersign.document.model import DocumentText
     from countersign.ledger.ledger import CostRow
-    from countersign.memory.profile import Cell
     from countersign.review.proof import SigningKey
     from countersign.services import Services
+    from countersign.store.evidence_rows import CellRow
     from countersign.store.reviews import ReviewRow, WaitingFor
     from countersign.trail.trail import TrailCheck, TrailRow
     from workers.endpoints import Endpoints
@@ -509,14 +509,14 @@ class ReviewClient:
         await services.profile.set_profile(tenant, user_hash, kept)
         return kept
 
-    async def cells(self, tenant: str | None = None) -> "tuple[Cell, ...]":
-        """Every cell with its autonomy."""
-        return await (await self.services()).profile.cells(tenant)
+    async def cells(self, tenant: str | None = None) -> "tuple[CellRow, ...]":
+        """Every cell with its autonomy and the evidence for the next level."""
+        return await (await self.services()).evidence.cells(tenant)
 
     async def grant(  # noqa: PLR0913 - a grant states all of this
         self, tenant: str, playbook: str, contract_type: str, level: Autonomy, *, by: str, reason: str
     ) -> None:
-        """Grant a cell a level of autonomy, in a named person's name (stored as a pseudonym).
+        """Override a cell's level, in a named person's name (stored as a pseudonym): no evidence is asked for.
 
         Raises PlaybookError for no such playbook, InvalidRequest for a type of contract that it is not for.
         """

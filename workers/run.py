@@ -16,6 +16,7 @@ from activities.agents import Team
 from activities.analyse import Analyse
 from activities.audit import Audit
 from activities.batch import Batches
+from activities.evidence import Evidence
 from activities.intent import Understand
 from activities.judge import Judge
 from activities.learn import Learn
@@ -55,6 +56,7 @@ def light_activities(services: Services) -> list[Callable[..., Any]]:
         Learn(services).learn,
         Act(services).effect_terms,
         Act(services).act,
+        Evidence(services).observe,
         Settle(services).settle,
         Signing(services).signing_terms,
     ]

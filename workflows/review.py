@@ -1,5 +1,6 @@
 """ReviewWorkflow: one review, from submission to outcome; who must sign, and what people may do meanwhile."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.settle import Settle
     from countersign.errors import CountersignError, DecisionRefused
     from countersign.review.desk import Desk, content_of
+    from countersign.review.gate import GateDecision
     from countersign.review.ladder import Ladder, Rung
     from countersign.review.parse import parse
     from countersign.review.payloads import (
@@ -30,11 +32,12 @@ with workflow.unsafe.imports_passed_through():
     )
     from countersign.review.steps import AdmitInput, LearnInput
     from countersign.vigilance.watch import Watch
-    from countersign.words import Outcome, Route, Stage, Verdict
+    from countersign.words import Mode, Outcome, Route, Stage, Verdict
 
 from workflows import options
 from workflows import search_attributes as attributes
 from workflows.effects import Effects
+from workflows.evidence import BLANK, observe, reveal
 from workflows.people import People
 from workflows.record import Ended, Record, failure_of
 from workflows.stages import Analysed, Stages
@@ -68,7 +71,9 @@ class ReviewWorkflow:
             failure = Failure(type=error.type, message=error.message, remedy=error.remedy)
             self._record.progress.update(failure=failure)
         else:
-            self._record.progress.update(tenant=self._request.tenant, playbook=self._request.playbook)
+            self._record.progress.update(
+                tenant=self._request.tenant, playbook=self._request.playbook, mode=self._request.mode
+            )
 
     @workflow.run
     async def run(self, submission: Any = None) -> ReviewStatus:
@@ -114,6 +119,8 @@ class ReviewWorkflow:
 
     async def _review(self, admission: Admission, request: ReviewRequest) -> Outcome:
         analysed = await Stages(self._record, admission, request).run()
+        if request.mode is Mode.SHADOW:
+            return await self._shadow(admission, analysed)
         if analysed.routed.route is Route.RELEASE:
             return Outcome.RELEASED
         await self._effects.open(admission, request.user, analysed.analysis, analysed.left, self._desk)
@@ -121,6 +128,21 @@ class ReviewWorkflow:
         await self._effects.act(outcome, self._desk.analysis.key_findings if self._desk.analysis else ())
         await self._learn(admission, request, analysed, outcome)
         return outcome
+
+    async def _shadow(self, admission: Admission, analysed: Analysed) -> Outcome:
+        """Compare with the labels that came with it, else with a person who is shown nothing. Nothing is released."""
+        if not await observe(self._record, admission, analysed, Mode.SHADOW):
+            blank = GateDecision(route=Route.REVIEW, reasons=(), autonomy=analysed.routed.autonomy)
+            # There is nothing on the desk that a probe could hide in.
+            unprobed = admission.model_copy(update={"probe": None})
+            outcome = await self._sign(unprobed, replace(analysed, analysis=BLANK, routed=blank))
+            reveal(self._record, analysed)
+            if outcome is Outcome.EXPIRED:
+                return outcome
+            await observe(self._record, admission, analysed, Mode.SHADOW, self._desk)
+        else:
+            reveal(self._record, analysed)
+        return Outcome.SHADOWED
 
     async def _sign(self, admission: Admission, analysed: Analysed) -> Outcome:
         """Wait for people, for days if need be, and climb the SLA ladder meanwhile."""
@@ -198,6 +220,7 @@ class ReviewWorkflow:
         )
         self._record.progress.degrade(*result.degraded)
         self._record.done("learned", corrections=result.corrections)
+        await observe(self._record, admission, analysed, Mode.LIVE, self._desk)
 
     async def _settle(self, admission: Admission, outcome: Outcome, failure: Failure | None) -> None:
         self._record.enter(Stage.SETTLE)
@@ -469,7 +492,7 @@ class ReviewWorkflow:
             question=desk.question,
             answers=tuple(desk.answers),
             decisions=tuple(desk.decisions),
-            decision=desk.decisions[-1] if desk.decisions else None,
+            decision=desk.counted[-1] if desk.counted else None,
             signatures_missing=desk.signatures_missing,
             claimed_by=desk.held.reviewer if desk.held else None,
             claimed_until=desk.held.until if desk.held else None,

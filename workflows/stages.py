@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from countersign.review.payloads import (
         Admission,
         AnalysisResult,
+        CellStanding,
         Intent,
         Plan,
         PlannedTask,
@@ -31,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
         SpecialistReport,
     )
     from countersign.review.steps import AnalyseInput, JudgeInput, PlanInput, RecallInput, ReconcileInput, StepInput
-    from countersign.words import Autonomy, Outcome, Route, Stage, Tier
+    from countersign.words import Autonomy, Mode, Outcome, Route, Stage, Tier
 
 from workflows import options
 from workflows import search_attributes as attributes
@@ -57,6 +58,10 @@ class Stages:
         self._request = request
         self._left = Capability()
         """What screening left the review."""
+        self._standing: CellStanding | None = None
+        """What the evidence says of the cell."""
+        self._blind = request.mode is Mode.SHADOW
+        """Whether nothing of what the agents say may be seen until a person has judged."""
         self._patient = True
         """Whether the review may still wait for models: once, for as long as a step may take, not once a step."""
 
@@ -211,6 +216,9 @@ class Stages:
                 raise
             recall = Recall(degraded=tuple(Tier))
         recall = self._left.permitted(recall)
+        self._standing = recall.standing
+        # No agent needs to know what the evidence says of it.
+        recall = recall.model_copy(update={"standing": None})
         self._record.progress.degrade(*(f"memory: {tier}" for tier in recall.degraded), *recall.disputed)
         self._record.progress.update(autonomy=recall.autonomy)
         self._record.done(
@@ -289,12 +297,16 @@ class Stages:
         facts: dict[str, Any] = {"findings": {report.specialist: len(report.findings) for report in reports}}
         if any(report.tools for report in reports):
             facts["tools"] = _tools(reports)
+        if self._blind:
+            facts = {}
         self._record.done("analysed", **facts)
         return reports
 
     async def _reconcile(self, intent: Intent, recall: Recall, reports: tuple[SpecialistReport, ...]) -> AnalysisResult:
         self._record.enter(Stage.RECONCILE)
         found = sum(len(report.findings) for report in reports)
+        # Of a shadow review the Temporal UI shows no number either.
+        verify = "findings to verify" if self._blind else f"{found} findings to verify"
         given = ReconcileInput(
             admission=self._admission,
             intent=intent,
@@ -307,7 +319,7 @@ class Stages:
             result = await workflow.execute_activity_method(
                 Reconcile.reconcile,
                 given,
-                **self._agent(f"{found} findings to verify"),
+                **self._agent(verify),
             )
         except FailureError as error:
             self._without_a_model(error)
@@ -315,20 +327,16 @@ class Stages:
                 result = await workflow.execute_activity_method(
                     Reconcile.reconcile,
                     given.model_copy(update={"by_rule": True}),
-                    **self._options(options.BY_RULE, f"{found} findings to verify, by rule"),
+                    **self._options(options.BY_RULE, f"{verify}, by rule"),
                 )
             except FailureError as final:
                 raise fatal(final) from final
         analysis = result.analysis
         self._record.progress.spent(result.metrics)
         self._record.progress.degrade(*analysis.degraded)
-        self._record.progress.update(analysis=analysis)
-        self._record.done(
-            "reconciled",
-            findings=len(analysis.key_findings),
-            dropped=analysis.dropped,
-            confidence=analysis.confidence,
-        )
+        if not self._blind:
+            self._record.progress.update(analysis=analysis)
+        self._record.done("reconciled", **({} if self._blind else reconciled(analysis)))
         return analysis
 
     def _gate(self, analysis: AnalysisResult, intent: Intent, recall: Recall) -> GateDecision:
@@ -339,10 +347,16 @@ class Stages:
             capability=self._left,
             policy=self._admission.signing,
             contract_type=intent.contract_type,
+            standing=self._standing,
         )
-        self._record.progress.update(route=routed.route, route_reasons=routed.reasons, autonomy=routed.autonomy)
         workflow.upsert_search_attributes([attributes.AUTONOMY.value_set(routed.autonomy)])
-        self._record.done("routed", route=routed.route, autonomy=routed.autonomy, reasons=list(routed.reasons))
+        if self._blind:
+            return routed
+        self._record.progress.update(
+            route=routed.route, route_reasons=routed.reasons, autonomy=routed.autonomy, evidence=routed.evidence
+        )
+        drawn: dict[str, Any] = {"audited": True} if routed.evidence and routed.evidence.audited else {}
+        self._record.done("routed", route=routed.route, autonomy=routed.autonomy, reasons=list(routed.reasons), **drawn)
         return routed
 
 
@@ -353,6 +367,15 @@ def _tools(reports: tuple[SpecialistReport, ...]) -> dict[str, int]:
         name = f"{use.tool} {use.verdict}"
         counts[name] = counts.get(name, 0) + use.calls
     return dict(sorted(counts.items()))
+
+
+def reconciled(analysis: AnalysisResult) -> dict[str, Any]:
+    """An analysis as the trail has it."""
+    return {
+        "findings": len(analysis.key_findings),
+        "dropped": analysis.dropped,
+        "confidence": analysis.confidence,
+    }
 
 
 def _without(degraded: tuple[str, ...]) -> dict[str, Any]:

@@ -53,19 +53,26 @@ class Track(Frozen):
     level: Autonomy
     growth: Growth
     watch: Watch | None = None
+    overridden: bool = False
+    """Watched because a person said so, before the evidence was ever enough."""
 
     def seen(self, observation: Observation, policy: EvidencePolicy) -> "Track":
         """The evidence after one more item."""
         growth = self.growth.seen(observation)
         watch = self.watch.seen(observation) if self.watch else None
-        if watch is None and growth.reached(policy.threshold):
+        enough = growth.reached(policy.threshold)
+        if watch is None and enough:
             watch = Watch(bar=growth.bar)
-        return Track(level=self.level, growth=growth, watch=watch)
+        return Track(level=self.level, growth=growth, watch=watch, overridden=self.overridden and not enough)
 
     def taken_back(self) -> "Track":
         """The evidence after it was found wanting: from the start if it had been enough, else without its gains."""
-        growth = self.growth.restarted() if self.watch else self.growth.forfeited()
+        growth = self.growth.restarted() if self.watch and not self.overridden else self.growth.forfeited()
         return Track(level=self.level, growth=growth)
+
+    def guarded(self) -> "Track":
+        """The evidence for a level that a person gives without it: watched from now on."""
+        return self if self.watch else self.model_copy(update={"watch": Watch(bar=self.growth.bar), "overridden": True})
 
     def suspicion(self, policy: EvidencePolicy) -> float:
         """The watch's value as a share of what sets it off; 0 where nothing is watched yet."""
@@ -218,9 +225,29 @@ def demote(state: CellState, level: Autonomy, reason: str) -> tuple[CellState, C
         raise DecisionRefused(
             f"{level} is not below {state.level}", remedy="To go up takes evidence and a signature", rule="direction"
         )
-    kept = state.semi if level is Autonomy.SEMI_AUTONOMOUS else state.semi.taken_back()
-    after = state.model_copy(update={"level": level, "semi": kept, "autonomous": state.autonomous.taken_back()})
+    after = without_above(state, level).model_copy(update={"level": level})
     return after, Change(before=state.level, after=level, rule="person", reason=reason)
+
+
+def override(state: CellState, level: Autonomy) -> CellState:
+    """The cell after a person gave it a level whatever the evidence says, up or down.
+
+    Upwards nothing counts as proven: the level is watched like an earned one, and what takes it back takes the gains
+    alone, so that an override gives no arm a second chance to pass the test by luck.
+    """
+    if LADDER.index(level) <= LADDER.index(state.level):
+        return without_above(state, level).model_copy(update={"level": level}) if level is not state.level else state
+    raised = {"semi": state.semi.guarded()}
+    if level is Autonomy.AUTONOMOUS:
+        raised["autonomous"] = state.autonomous.guarded()
+    return state.model_copy(update={"level": level, **raised})
+
+
+def without_above(state: CellState, level: Autonomy) -> CellState:
+    """What is above the level has to be earned anew."""
+    kept = state.semi if level is not Autonomy.SUPERVISED else state.semi.taken_back()
+    top = state.autonomous if level is Autonomy.AUTONOMOUS else state.autonomous.taken_back()
+    return state.model_copy(update={"semi": kept, "autonomous": top})
 
 
 def explain(state: CellState, policy: EvidencePolicy) -> tuple[str, ...]:
@@ -233,6 +260,8 @@ def explain(state: CellState, policy: EvidencePolicy) -> tuple[str, ...]:
         lines.append(f"{_words(track.level)}{', held' if held else ''}: {_figures(track.growth)}")
         if not held:
             lines.append(f"{_words(track.level)}: {_verdict(track.growth, policy)}")
+        if track.overridden:
+            lines.append(f"{_words(track.level)}: given by a person without the evidence for it")
         if track.watch:
             lines.append(
                 f"{_words(track.level)}: the watch stands at {track.suspicion(policy):.1%} of what sets it off, "

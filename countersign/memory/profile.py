@@ -151,7 +151,10 @@ class ProfileMemory:
     async def grant(  # noqa: PLR0913 - a cell is three words
         self, tenant: str, playbook: str, contract_type: str, level: Autonomy, *, by_hash: str, reason: str
     ) -> None:
-        """Give the cell this level, up or down, and write the change to its history. The level it has is no change."""
+        """Override the cell's level, up or down, and write that to its history. The level it has is no change.
+
+        It is bound to the arm of the first review that meets it (`countersign.store.evidence`).
+        """
         cell = (tenant, playbook, contract_type)
         async with self._db.transaction() as connection:
             await _ensure_cell(connection, cell)
@@ -162,7 +165,7 @@ class ProfileMemory:
             if before == level:
                 return
             await connection.execute(
-                "UPDATE cells SET level = $4, updated_at = now() "
+                "UPDATE cells SET level = $4, granted = $4, updated_at = now() "
                 "WHERE tenant = $1 AND playbook = $2 AND contract_type = $3",
                 *cell,
                 level,

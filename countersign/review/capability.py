@@ -41,8 +41,9 @@ class Capability(Payload):
         return tuple(name for name, is_kept in kept.items() if not is_kept)
 
     def permitted(self, recall: Recall) -> Recall:
-        """What may be used of a recall: of a withheld memory the autonomy alone, which is no word of anybody."""
-        return recall if self.memory else Recall(autonomy=recall.autonomy, degraded=recall.degraded)
+        """What may be used of a recall: of a withheld memory autonomy and evidence alone, which are nobody's words."""
+        kept = Recall(autonomy=recall.autonomy, degraded=recall.degraded, standing=recall.standing)
+        return recall if self.memory else kept
 
     def plain(self, intent: Intent) -> Intent:
         """The intent as it may go on: read from suspicious text, its open fields hold a word or two, or nothing."""

@@ -13,6 +13,7 @@ from countersign.words import (
     Autonomy,
     Channel,
     EffectState,
+    Mode,
     Outcome,
     Position,
     RiskBand,
@@ -55,6 +56,8 @@ class ReviewRequest(Payload):
     document: DocumentRef | None = None
     text: str | None = Field(default=None, max_length=1_500_000)
     review_id: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")
+    mode: Mode = Mode.LIVE
+    """`shadow`: everything is analysed and nothing released; a person judges blind, or has judged before."""
 
 
 class ReviewKey(Payload):
@@ -242,6 +245,46 @@ class KnowledgeHit(Payload):
     score: float
 
 
+class CellStanding(Payload):
+    """What the evidence says of the review's cell and arm, as the review uses it.
+
+    `share` is the propensity with which an item that nothing else sends to a person is looked at, `drawn` this review's
+    number in [0, 1): below the share it is. `calibrated` maps stated confidence at equal steps from 0 to 1; it is empty
+    while there are too few pairs. `threshold` None with a map means that nothing may be released.
+    """
+
+    arm: str
+    """Fingerprint of models, prompts, playbook and code."""
+    level: Autonomy = Autonomy.SUPERVISED
+    items: int = 0
+    share: float = Field(default=1.0, gt=0, le=1)
+    drawn: float = Field(default=0.0, ge=0, lt=1)
+    calibrated: tuple[float, ...] = ()
+    calibration: str = "stated"
+    calibration_pairs: int = 0
+    threshold: float | None = None
+    threshold_pairs: int = 0
+    target_error: float = 0.05
+
+
+class GateEvidence(Payload):
+    """What the gate used of the evidence, and whether the review was drawn to be looked at all the same.
+
+    `propensity` is the probability with which a person looks at this review, `least` the smallest any could have had.
+    """
+
+    arm: str
+    level: Autonomy
+    items: int
+    stated: float
+    confidence: float
+    threshold: float | None
+    note: str
+    audited: bool = False
+    propensity: float = 1.0
+    least: float = 1.0
+
+
 class Recall(Payload):
     """What the three tiers of memory remembered. A tier that failed is named in `degraded` and left empty."""
 
@@ -253,6 +296,8 @@ class Recall(Payload):
     degraded: tuple[Tier, ...] = ()
     disputed: tuple[str, ...] = ()
     """Corrections that contradict each other and are therefore not in force, one line a clause."""
+    standing: CellStanding | None = None
+    """What the evidence says of the cell; None where it could not be asked, or before there was any."""
 
 
 class PlannedTask(Payload):
@@ -609,6 +654,9 @@ class ReviewStatus(Payload):
     route: Route | None = None
     route_reasons: tuple[str, ...] = ()
     autonomy: Autonomy = Autonomy.SUPERVISED
+    mode: Mode = Mode.LIVE
+    evidence: GateEvidence | None = None
+    """What the gate used of the cell's evidence."""
     playbook: str = ""
     contract_type: str = ""
     document: DocumentRef | None = None

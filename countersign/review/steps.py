@@ -1,5 +1,9 @@
 """Inputs and outputs of the activities, one pair a step; results that are words of the domain stand in `payloads`."""
 
+from datetime import datetime
+
+from pydantic import Field
+
 from countersign.review.capability import Capability
 from countersign.review.payloads import (
     Admission,
@@ -11,6 +15,7 @@ from countersign.review.payloads import (
     EffectApproval,
     EffectTerms,
     Finding,
+    GateEvidence,
     Intent,
     Payload,
     Plan,
@@ -22,7 +27,7 @@ from countersign.review.payloads import (
     SpecialistReport,
     TrailEntry,
 )
-from countersign.words import EffectState, Route, Verdict
+from countersign.words import EffectState, Mode, Route, Verdict
 
 
 class AdmitInput(Payload):
@@ -212,3 +217,35 @@ class ActResult(Payload):
     """What came of each order."""
 
     results: tuple[EffectResult, ...]
+
+
+class ObserveInput(Payload):
+    """What the agents said and, unless labels do, what a person decided about it. `confidence` is as stated."""
+
+    admission: Admission
+    contract_type: str
+    evidence: GateEvidence
+    mode: Mode = Mode.LIVE
+    route: Route
+    confidence: float = Field(ge=0, le=1)
+    findings: tuple[Finding, ...] = ()
+    verdict: Verdict | None = None
+    """None: nobody has decided; a shadow review whose labels were given with it."""
+    edits: tuple[Edit, ...] = ()
+    reviewer: str = ""
+    submitted_at: datetime
+    machine_s: float = 0.0
+    cost_microusd: int = 0
+
+
+class ObserveResult(Payload):
+    """What became of it. `judged` False: there is no judgement to compare with yet, a person has to give one."""
+
+    judged: bool = True
+    agreement: float | None = None
+    critical: bool = False
+    counted: bool = False
+    before: str = ""
+    after: str = ""
+    rule: str = ""
+    """When the cell's level was taken back by it: from what, to what and by which rule."""

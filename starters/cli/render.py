@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from countersign.review.payloads import AnalysisResult, EffectStanding, Finding, Receipt, ReviewStatus, Screening
-from countersign.words import EffectState, Outcome, RiskBand, Severity
+from countersign.words import EffectState, Mode, Outcome, RiskBand, Severity
 
 if TYPE_CHECKING:
     from starters.client import Submission
@@ -50,6 +50,7 @@ OUTCOME_STYLE = {
     Outcome.RATE_LIMITED: "red",
     Outcome.OVERLOADED: "red",
     Outcome.FAILED: "bold red",
+    Outcome.SHADOWED: "cyan",
 }
 
 
@@ -292,6 +293,12 @@ def next_commands(status: ReviewStatus, default_tenant: str) -> tuple[str, ...]:
     if status.waiting_for == "requester":
         return (f"countersign answer {review} --user NAME --text TEXT",)
     if status.waiting_for == "reviewer":
+        if status.mode is Mode.SHADOW:
+            return (
+                f"countersign document {review} --text",
+                f"countersign amend {review} --reviewer NAME --edit 'add:CLAUSE:high:What is wrong with it'",
+                f"countersign approve {review} --reviewer NAME   # nothing to report",
+            )
         pending = next((effect for effect in status.effects if effect.state is EffectState.PENDING), None)
         effect = (
             f"countersign effects approve {status.review_id} {pending.item}{tail} --reviewer NAME" if pending else ""

@@ -35,6 +35,7 @@ _LIMIT = click.IntRange(1, 1000)
 @click.option("--ask", default="", help="What you want to know, in your words.")
 @click.option("--playbook", help="What to look for.  [default: nda]")
 @click.option("--id", "review_id", help="Your own id for the review; submitting it again is no second review.")
+@click.option("--shadow", is_flag=True, help="Only compare: a person judges without seeing what the agents found.")
 @click.option("--wait", is_flag=True, help="Follow it until it ends or waits for a person.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up waiting after this long.")
 @json_option
@@ -47,6 +48,7 @@ def submit_command(  # noqa: PLR0913 - one parameter an option
     ask: str,
     playbook: str | None,
     review_id: str | None,
+    shadow: bool,
     wait: bool,
     timeout: float | None,
     as_json: bool,
@@ -67,6 +69,8 @@ def submit_command(  # noqa: PLR0913 - one parameter an option
     }
     if playbook is not None:
         fields["playbook"] = playbook
+    if shadow:
+        fields["mode"] = "shadow"
     order = Order(files=files, fields=fields, review_id=review_id, wait=wait, timeout_s=timeout, as_json=as_json)
     report(order, with_client(lambda client: submit_all(client, order)), settings.tenant)
 

@@ -1,4 +1,4 @@
-"""Lists as tables: reviews, the queue, sections, the trail, costs, knowledge and cells. Made as in `render`."""
+"""Lists as tables: reviews, the queue, sections, the trail, costs, knowledge. Made as in `render`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,6 @@ _HASH = re.compile(r"[0-9a-f]{32,}")
 if TYPE_CHECKING:
     from countersign.document.model import DocumentText
     from countersign.ledger.ledger import CostRow
-    from countersign.memory.profile import Cell
     from countersign.store.reviews import ReviewRow
     from countersign.trail.trail import TrailCheck, TrailRow
 
@@ -139,21 +138,4 @@ def hits_table(hits: Sequence[KnowledgeHit]) -> RenderableType:
     table = table_of("score", "source", "passage")
     for hit in hits:
         table.add_row(cell(f"{hit.score:.3f}"), cell(hit.source), cell(shortened(hit.passage, 200)))
-    return table
-
-
-def cells_table(rows: Sequence["Cell"]) -> RenderableType:
-    """Cells and what they may do without a person."""
-    if not rows:
-        return Text("No cell was ever granted anything: all are supervised.")
-    table = table_of("tenant", "playbook", "contract type", "autonomy", "decided by people", "agreed with the agents")
-    for row in rows:
-        table.add_row(
-            cell(row.tenant),
-            cell(row.playbook),
-            cell(row.contract_type),
-            cell(row.autonomy),
-            cell(row.pairs),
-            cell(row.agreed),
-        )
     return table
