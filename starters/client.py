@@ -447,9 +447,9 @@ class ReviewClient:
         from temporalio.service import RPCError
 
         told = missed = 0
-        for row in await (await self.services()).reviews.under_way(tenant):
+        for workflow_id in await (await self.services()).reviews.under_way(tenant):
             try:
-                handle = (await self.temporal()).get_workflow_handle(row.workflow_id)
+                handle = (await self.temporal()).get_workflow_handle(workflow_id)
                 await handle.signal("reconsider_signing", rpc_timeout=QUERY_TIMEOUT)
             except (RPCError, ServiceUnavailable):
                 missed += 1

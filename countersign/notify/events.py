@@ -124,6 +124,8 @@ def event_of(entry: TrailEntry) -> Event | None:
     """The event that a row of the trail is, if it is one."""
     if entry.event == "proposed" and entry.facts.get("state") != EffectState.PENDING:
         return None
+    if entry.event == "reassigned" and not entry.facts.get("given_back"):
+        return None  # nobody slept
     return _OF_ROW.get(entry.event)
 
 

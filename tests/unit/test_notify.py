@@ -60,6 +60,8 @@ def test_a_message_says_what_waits_and_where_and_nothing_of_the_document_or_of_p
         (entry("withdrawn"), Event.REOPENED),
         (entry("proposed", state=EffectState.PENDING), Event.EFFECTS_WAITING),
         (entry("proposed", state=EffectState.ALLOWED), None),
+        (entry("reassigned", given_back=True), Event.REASSIGNED),
+        (entry("reassigned", given_back=False), None),
         (entry("claimed"), None),
         (entry("learned"), None),
     ],
