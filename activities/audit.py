@@ -1,4 +1,4 @@
-"""audit: rows to the trail and the status to its projection, both idempotent; and the door is told."""
+"""audit: rows to the trail, the status to its projection, word to subscribers, all idempotent; the door is told."""
 
 from temporalio import activity
 
@@ -35,6 +35,9 @@ class Audit:
                     admission.key, entry, user_hash=admission.user_hash, input_hash=admission.document.sha256
                 )
             await self._services.reviews.project(given.status, given.version)
+            await self._services.subscriptions.queue(
+                admission, given.entries, given.status, self._services.settings.console_url
+            )
         await self._tell_the_door(admission, given.status)
         deciding = (entry.actor for entry in reversed(given.entries) if entry.event in DECIDING and entry.actor)
         actor = next(deciding, None)

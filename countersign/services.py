@@ -39,6 +39,7 @@ from countersign.store.runs import AgentRuns
 from countersign.store.script import connect
 from countersign.store.shadow import ShadowStore
 from countersign.store.signing_keys import gateway_key
+from countersign.store.subscriptions import Subscriptions
 from countersign.store.tool_rules import ToolRules
 from countersign.store.vault import Vault
 from countersign.store.waiting import WaitingStore
@@ -91,6 +92,7 @@ class Services:
     evidence: EvidenceBook
     shadow: ShadowStore
     people: PeopleBook
+    subscriptions: Subscriptions
 
     @cached_property
     def intake(self) -> Intake:
@@ -150,6 +152,7 @@ class Services:
         )
         keys = KeyBook(db, vault, pseudonyms)
         limits = LimitBook(db)
+        people = PeopleBook(db, vault, pseudonyms)
         tool_rules = ToolRules(db)
         door = Door(connect(servers.redis_url), limits)
         circuits = Circuits(connect(servers.redis_url), settings.circuits)
@@ -191,9 +194,10 @@ class Services:
                 counterparties=CounterpartyBook(db, vault, pseudonyms),
                 effects=EffectStore(db, vault, tool_rules),
                 batches=BatchStore(db, vault),
+                people=people,
+                subscriptions=Subscriptions(db, vault, pseudonyms, people),
                 evidence=EvidenceBook(db, vault, policy, audit, settings.target_error),
                 shadow=ShadowStore(db, vault),
-                people=PeopleBook(db, vault, pseudonyms),
             )
         finally:
             sandbox.close()

@@ -68,6 +68,14 @@ class Settings(BaseSettings):
 
     probes: bool = True
     """Whether reviews may carry vigilance probes at all; how many do is the limit `probe_share`."""
+    console_url: str | None = None
+    """Where people reach the console (https://countersign.example): notifications then link to their review."""
+    smtp_url: SecretStr | None = None
+    """Server that takes notifications by e-mail: smtps://user:password@host:465, or smtp:// for one with STARTTLS."""
+    smtp_from: str = "countersign@localhost"
+    private_webhooks: bool = False
+    """Whether notifications may go to addresses of this machine or network, and over plain http."""
+
     semi_bar: float = Field(default=0.95, gt=0, lt=1)
     """Agreement with people, weighted by severity, that evidence must show a cell to exceed to become semi-autonomous.
     """

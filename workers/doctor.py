@@ -227,6 +227,10 @@ async def postgres(settings: Settings, endpoints: Endpoints) -> list[Check]:
                 await check_master_key(database, Vault(key), note=False)
         except InvalidRequest as error:
             wrong = error
+        dead = 0
+        if not pending:
+            counted = await database.fetchrow("SELECT count(*) AS dead FROM outbox WHERE dead_at IS NOT NULL")
+            dead = counted["dead"] if counted else 0
     except CountersignError as error:
         return [_failed("postgres", error, server=True)]
     finally:
@@ -243,6 +247,12 @@ async def postgres(settings: Settings, endpoints: Endpoints) -> list[Check]:
         if pending
         else Check("schema", Status.OK, "current", server=True),
         _failed("master key", wrong) if wrong else Check("master key", Status.OK, "opens what is stored"),
+        Check(
+            "notifications",
+            Status.WARN if dead else Status.OK,
+            f"{dead} could not be delivered" if dead else "none was given up",
+            "See why with `countersign notify list`, then `countersign notify retry`" if dead else "",
+        ),
     ]
 
 

@@ -33,7 +33,7 @@ async def observe(
     used = analysed.routed.evidence
     if used is None:
         return False
-    last = desk.decisions[-1] if desk is not None else None
+    last = desk.counted[-1] if desk is not None else None
     edits = desk.corrections if desk is not None else ()
     given = ObserveInput(
         admission=admission,

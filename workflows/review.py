@@ -492,7 +492,7 @@ class ReviewWorkflow:
             question=desk.question,
             answers=tuple(desk.answers),
             decisions=tuple(desk.decisions),
-            decision=desk.decisions[-1] if desk.decisions else None,
+            decision=desk.counted[-1] if desk.counted else None,
             signatures_missing=desk.signatures_missing,
             claimed_by=desk.held.reviewer if desk.held else None,
             claimed_until=desk.held.until if desk.held else None,

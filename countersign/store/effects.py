@@ -194,7 +194,8 @@ class EffectStore:
         """The outbox, newest first. Notices of erased reviews are left out."""
         rows = await self._db.fetch(
             "SELECT o.*, k.wrapped FROM outbox o JOIN data_keys k USING (tenant, review_id) "
-            "WHERE ($1::text IS NULL OR o.tenant = $1) AND k.wrapped IS NOT NULL ORDER BY o.queued_at DESC LIMIT $2",
+            "WHERE ($1::text IS NULL OR o.tenant = $1) AND o.subscription_id IS NULL AND k.wrapped IS NOT NULL "
+            "ORDER BY o.queued_at DESC LIMIT $2",
             tenant,
             limit,
         )
@@ -209,8 +210,8 @@ class EffectStore:
         async with self._db.transaction() as connection:
             row = await connection.fetchrow(
                 "SELECT o.*, k.wrapped FROM outbox o JOIN data_keys k USING (tenant, review_id) "
-                "WHERE o.delivered_at IS NULL AND o.next_at <= now() AND k.wrapped IS NOT NULL "
-                "ORDER BY o.next_at LIMIT 1 FOR UPDATE OF o SKIP LOCKED"
+                "WHERE o.delivered_at IS NULL AND o.subscription_id IS NULL AND o.next_at <= now() "
+                "AND k.wrapped IS NOT NULL ORDER BY o.next_at LIMIT 1 FOR UPDATE OF o SKIP LOCKED"
             )
             if row is None:
                 return False

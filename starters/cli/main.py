@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "circuits": ("circuits", "Show which model or tool may be called now; open or reset one by hand."),
     "tools": ("tools", "Show or change what agents may use."),
     "effects": ("effects", "Approve or decline what agents propose to do."),
+    "notify": ("notify", "Say who is told of what waits, and how."),
     "counterparties": ("counterparties", "Keep the register of counterparties."),
 }
 

@@ -70,9 +70,12 @@ CREATE TABLE subscriptions (
 );
 CREATE INDEX subscriptions_of ON subscriptions (tenant) WHERE removed_at IS NULL;
 
--- The outbox carries both: notices that people approved (an effect each), and what subscribers are told.
-ALTER TABLE outbox DROP CONSTRAINT outbox_tenant_review_id_item_fkey;
+-- The outbox carries both: notices that people approved (an effect each), and what subscribers are told. Only the first
+-- rest on an effect.
 ALTER TABLE outbox ADD COLUMN subscription_id text REFERENCES subscriptions;
 ALTER TABLE outbox ADD COLUMN dead_at timestamptz;
+ALTER TABLE outbox ADD COLUMN effect text GENERATED ALWAYS AS (CASE WHEN subscription_id IS NULL THEN item END) STORED;
+ALTER TABLE outbox DROP CONSTRAINT outbox_tenant_review_id_item_fkey;
+ALTER TABLE outbox ADD FOREIGN KEY (tenant, review_id, effect) REFERENCES effects;
 DROP INDEX outbox_due;
 CREATE INDEX outbox_due ON outbox (next_at) WHERE delivered_at IS NULL AND dead_at IS NULL;
