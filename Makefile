@@ -16,7 +16,7 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@MYPYPATH=. $(BIN)/mypy --explicit-package-bases benchmarks
+	@MYPYPATH=.:tests $(BIN)/mypy --explicit-package-bases benchmarks
 	@$(BIN)/lint-imports
 
 # Every moment of a review, struck once: see tests/chaos. For example: make chaos CHAOS='--schedules 50 --seed 7'
@@ -35,6 +35,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/learning.py
 	@$(BIN)/python benchmarks/batch.py --quick
 	@$(BIN)/python benchmarks/outage.py
+	@$(BIN)/python benchmarks/cancellation.py
 
 # Stored histories of every route, written anew. Only for a change that is meant to alter what new reviews do.
 histories: $(VENV)/.dev

@@ -163,7 +163,9 @@ def _environment(home: Path, playbooks: Path) -> Mapping[str, str]:
         "COUNTERSIGN_HOME": str(home),
         "COUNTERSIGN_PLAYBOOKS": str(playbooks),
         "COUNTERSIGN_GATEWAY_PORT": "0",
+        # As in `tests/conftest.py`: nothing by chance.
         "COUNTERSIGN_PROBES": "0",
+        **{f"COUNTERSIGN_AUDIT_{name}": "1e-12" for name in ("SEMI", "AUTONOMOUS", "URGENCY")},
     }
 
 

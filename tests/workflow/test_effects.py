@@ -75,6 +75,7 @@ async def test_what_is_approved_happens_once_when_the_review_is_signed(world: Wo
     receipt = await decide(handle, "E1", digest=first.digest, version=1)
     assert (receipt.state, receipt.pending) == (EffectState.APPROVED, 1)
     await handle.signal("approve_effect", {"item": "E2", "reviewer": "eve"})
+    await until(handle, EffectState.APPROVED)
     await world.decide(handle, Verdict.APPROVE, "bob", digest=waiting.digest)
     status = await finished(world, handle, "effects_done")
     assert (status.outcome, status.route) == (Outcome.APPROVED, Route.REVIEW)
