@@ -247,7 +247,11 @@ async def test_one_leads_and_another_takes_over_when_its_connection_dies(
     services: Services, temporal: Temporal
 ) -> None:
     client = cast("Client", temporal)
-    holders = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    # The server has a database for each test, and shows the locks of all of them.
+    holders = (
+        "SELECT pid FROM pg_locks JOIN pg_database ON oid = database "
+        "WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+    )
 
     async def leader() -> list[int]:
         return [row["pid"] for row in await services.db.fetch(holders)]
