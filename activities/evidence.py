@@ -56,7 +56,7 @@ class Evidence:
                 source=source,
                 run_id=labelled.run_id if labelled else None,
                 name=labelled.labels.name if labelled else "",
-                counts=labelled.labels.counts if labelled else True,
+                counts=found.whole and (labelled is None or labelled.labels.counts),
                 submitted_at=given.submitted_at,
                 document_sha256=admission.document.sha256,
                 stated=given.confidence,

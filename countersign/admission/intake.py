@@ -145,14 +145,15 @@ class Intake:
         max_bytes = int(self._settings.max_document_mb * 1_000_000)
         return self._documents.upload(tenant, review_id, max_bytes=max_bytes)
 
-    async def submit(self, request: ReviewRequest, data: bytes, name: str) -> Accepted:
+    async def submit(self, request: ReviewRequest, data: bytes, name: str, *, batch_id: str | None = None) -> Accepted:
         """Take in a review whose document is there as a whole. Raises as `entering`, `Upload.write` and `accept` do.
 
+        With a `batch_id` it is bulk work: charged to the tenant's batches, after what somebody waits for.
         Without a `request.review_id` it gets a new one. With one it is the same review however often it is submitted.
         """
         fresh = request.review_id is None
         review_id = request.review_id or new_review_id()
-        async with self.entering(request.tenant, request.user, review_id, fresh=fresh) as place:
+        async with self.entering(request.tenant, request.user, review_id, fresh=fresh, batch_id=batch_id) as place:
             upload = self.upload(request.tenant, review_id)
             await upload.write(data)
             return await place.accept(request, upload, name)

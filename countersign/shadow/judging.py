@@ -58,11 +58,15 @@ class Compared(Frozen):
 
 
 class Judgement(NamedTuple):
-    """A review's agreement in [0, 1], weighted by severity, and whether the agents made a severity-1 error."""
+    """A review's agreement in [0, 1], weighted by severity, and whether the agents made a severity-1 error.
+
+    `whole` False: part of what the agents said was not judged, so the rest is no evidence about the review.
+    """
 
     clauses: tuple[Compared, ...]
     agreement: float
     critical: bool
+    whole: bool = True
 
 
 def judgement(clauses: Sequence[Compared], *, agreed: bool = True) -> Judgement:
@@ -145,6 +149,7 @@ def by_labels(
     """What was labelled beforehand. The first of `people` is compared with; the others say how far people agree.
 
     A label without a severity says nothing about it, so none is compared: then no clause counts as a severity-1 error.
+    It is the whole review that was judged where there is a decision, or a label for every clause the agents claim.
     """
     said = gravest(before)
     first = people[0] if people else {}
@@ -154,7 +159,7 @@ def by_labels(
     ]
     if decision is not None:
         clauses.append(decided(before, DECISIONS[decision], object_at))
-    return judgement(clauses)
+    return judgement(clauses)._replace(whole=decision is not None or said.keys() <= first.keys())
 
 
 def decided(before: Sequence[Finding], person: str, object_at: Severity) -> Compared:

@@ -5,7 +5,7 @@ from html import escape
 
 from countersign.evidence.agreement import Agreement
 from countersign.evidence.intervals import Estimate
-from countersign.shadow.judging import ABSENT, DECISION
+from countersign.shadow.judging import DECISION
 from countersign.shadow.plots import bar, reliability_plot, risk_plot
 from countersign.shadow.report import Disagreement, ShadowReport, kinds
 
@@ -54,7 +54,8 @@ svg text.target { fill: var(--red); }
 blockquote { margin: .2rem 0 0; padding-left: .7rem; border-left: 3px solid var(--line); font-size: .9rem;
   overflow-wrap: anywhere; }
 .critical { border-left: 4px solid var(--red); } .bad { color: var(--red); }
-.tag { font-size: .82rem; color: var(--soft); } .caveat { border-left: 4px solid #c58a1b; padding-left: .8rem; }
+.tag { font-size: .82rem; color: var(--soft); } summary .tag { display: block; }
+.caveat { border-left: 4px solid #c58a1b; padding-left: .8rem; }
 dl { max-width: 46rem; } dt { font-weight: 600; margin-top: .6rem; } dd { margin: 0; color: var(--soft); }
 footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; overflow-wrap: anywhere; }
 @media (max-width: 34rem) { main { padding: 1.25rem .9rem 3rem; } h1 { font-size: 1.45rem; }
@@ -234,6 +235,9 @@ def _differences(found: ShadowReport) -> Iterable[str]:
 
 
 def _difference(one: Disagreement, *, is_open: bool) -> str:
+    # Where labels have no severity both sides have the same, which says nothing.
+    differ = one.agent_severity != one.person_severity
+    severities = (one.agent_severity, one.person_severity) if differ else ("", "")
     sure = f" · stated confidence {one.confidence:.0%}" if one.confidence is not None else ""
     graver = ' <b class="bad">severity-1</b>' if one.critical else ""
     return (
@@ -241,13 +245,13 @@ def _difference(one: Disagreement, *, is_open: bool) -> str:
         f"<summary><b>{escape(_words(one.clause))}</b>{graver}: agents {escape(_label(one.agent))}, "
         f"person {escape(_label(one.person))} "
         f'<span class="tag">{escape(one.contract)}{escape(sure)}</span></summary><div class="who">'
-        f"{_side('Agents', one.agent, one.agent_severity, one.agent_quote)}"
-        f"{_side('Person', one.person, one.person_severity, one.person_quote)}</div></details>"
+        f"{_side('Agents', one.agent, severities[0], one.agent_quote)}"
+        f"{_side('Person', one.person, severities[1], one.person_quote)}</div></details>"
     )
 
 
 def _side(who: str, label: str, severity: str, quote: str) -> str:
-    said = f"{_label(label)}" + (f", {severity}" if label not in (ABSENT,) else "")
+    said = _label(label) + (f", {severity}" if severity else "")
     words = (
         f"<blockquote>{escape(' '.join(quote.split()))}</blockquote>" if quote else '<p class="tag">no quotation</p>'
     )

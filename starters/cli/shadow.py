@@ -72,7 +72,8 @@ def run(  # noqa: PLR0913 - one parameter an option
     A FOLDER is laid out like COUNTERSIGN_DATA (cuad/contracts.jsonl and spans.jsonl), which is the default. A line of
     CASES.jsonl is an object: "path" (relative to the file) or "text"; "labels": clause family to "present", "absent", a
     position, or {"label", "severity", "quote"}; or "decision": approve, amend or reject; optional "second" (another
-    person's labels), "playbook", "ask", "name".
+    person's labels), "playbook", "ask", "name". A pair counts towards autonomy where the whole was judged: a decision,
+    or a label for every clause that the agents report.
 
     Uses the stack that runs, or starts one in COUNTERSIGN_HOME for as long as the run takes.
     """

@@ -132,3 +132,10 @@ def test_a_missed_clause_without_a_severity_is_no_severity_1_error() -> None:
 )
 def test_a_decision_is_compared_with_whether_the_agents_object(decision: Verdict, agreement: float) -> None:
     assert by_labels((finding(1),), [], decision, Severity.HIGH).agreement == agreement
+
+
+def test_labels_of_a_part_of_what_the_agents_said_are_no_evidence_about_the_whole() -> None:
+    said, term = (finding(1), finding(2, "liability")), {"term": Label(label=PRESENT)}
+    assert not by_labels(said, [term], None, Severity.HIGH).whole
+    assert by_labels(said, [term], Verdict.AMEND, Severity.HIGH).whole
+    assert by_labels(said, [{**term, "liability": Label(label=ABSENT)}], None, Severity.HIGH).whole
