@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", type=_schedule, default=(), metavar="NAME", help="these, and no storms")
     parser.add_argument("--verbose", action="store_true", help="what the servers' supervisor and the play say")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO if options.verbose else logging.ERROR, format="%(asctime)s %(message)s")
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(asctime)s %(message)s")
     plan = Plan(
         seed=options.seed,
         lanes=options.lanes,

@@ -10,7 +10,7 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError, Workflo
 from temporalio.service import RPCError, RPCStatusCode
 
 from chaos.laws import Asked, Facts, LedgerRow
-from chaos.stand import Lane
+from chaos.stand import Lane, until
 from countersign.errors import NotFound, ServiceUnavailable
 from countersign.review.ids import workflow_id_of
 from countersign.review.payloads import Decision, Edit, EffectDecision, EffectStanding, ReviewRequest, ReviewStatus
@@ -119,6 +119,7 @@ class Review:
 
     async def facts(self) -> Facts:
         """What is found of it; the requests at the lab are all of the lane's, since its last reset."""
+        await until("Postgres answers", self.lane.answers)
         db = self.lane.services.db
         status = await self._status()
         rows = await self.lane.services.trail.rows(self.workflow_id)

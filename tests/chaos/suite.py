@@ -57,6 +57,8 @@ class Report:
     plan: Plan
     played: list[Played] = field(default_factory=list)
     seconds: float = 0.0
+    servers_died: tuple[str, ...] = ()
+    """Servers that died while no schedule strikes them: something else is wrong, and losses may be its."""
 
     @property
     def struck(self) -> list[Played]:
@@ -95,6 +97,7 @@ class Report:
             "doubled": _count(self.played, "doubled"),
             "seconds": round(self.seconds, 1),
             "seed": self.plan.seed,
+            "servers_died": list(self.servers_died),
             "missed": len(self.played) - len(self.struck),
             "reviews": sum(one.reviews for one in self.played),
             "unseen": sum(one.unseen for one in self.played),
@@ -130,7 +133,9 @@ async def run(plan: Plan, show: Callable[[str], None] = lambda _line: None) -> R
             played = await storm(stand, number, wanted, plan.weather, plan.seed)
             show(f"storm {number}: {played.reviews} reviews, {played.blows} kills, {played.seconds:.0f} s")
             desk.take(played)
+        serving = stand.stack.pids
         await _play_all(stand, schedules, wanted, desk)
+        report.servers_died = tuple(name for name, pid in serving.items() if stand.stack.pids.get(name) != pid)
     report.seconds = monotonic() - began
     return report
 
