@@ -65,7 +65,8 @@ class Planted:
         Edits of the probe are left out; an amendment of nothing else is an approval. A rejection or a question may be
         owed to the probe, so it does not count: the reviewer is told, and decides again on what is real.
         """
-        on_probe = [edit for edit in decision.edits if edit.finding_id == self.probe_id]
+        # What is added has an id of its own, whatever its edit names.
+        on_probe = [edit for edit in decision.edits if edit.finding_id == self.probe_id and edit.action != "add"]
         if decision.verdict in (Verdict.REJECT, Verdict.ASK):
             return Taken(None, True if decision.verdict is Verdict.REJECT else None)
         edits = tuple(self._real(edit) for edit in decision.edits if edit not in on_probe)

@@ -96,6 +96,18 @@ edits = st.lists(
 )
 
 
+@given(analyses)
+def test_an_addition_that_names_the_probe_is_an_addition(found: AnalysisResult) -> None:
+    probed = show(found)
+    added = Edit(
+        action="add", finding_id=probed.probe_id, clause="term", severity=Severity.INFO, statement="Rather so."
+    )
+    taken = probed.without(decision(Verdict.AMEND, edits=(added,)))
+    assert taken.decision is not None
+    assert [edit.action for edit in taken.decision.edits] == ["add"]
+    assert taken.caught is False
+
+
 @given(analyses, edits)
 def test_an_amendment_of_what_is_shown_amends_what_was_found_alike(found: AnalysisResult, made: list[Edit]) -> None:
     probed = show(found)
