@@ -3,7 +3,6 @@
 import hashlib
 from typing import Any
 
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -14,7 +13,6 @@ from countersign.review.payloads import AnalysisResult, Decision, Edit, Evidence
 from countersign.settings import ROOT
 from countersign.trail.pseudonym import Pseudonyms
 from countersign.vigilance.probe import Planted, drawn, planted, seeds
-from countersign.vigilance.rates import interval
 from countersign.words import Position, Severity, Verdict
 
 PLAYBOOK = load_playbook(ROOT / "playbooks", "msa")
@@ -202,11 +200,3 @@ def test_the_share_is_kept_and_the_draw_repeats() -> None:
     assert 320 <= sum(carried) <= 480  # four standard deviations around 400
     assert not any(drawn(name, 0) for name in names[:500])
     assert all(drawn(name, 1) for name in names[:500])
-
-
-@pytest.mark.parametrize(
-    ("caught", "probes", "low", "high"),
-    [(0, 0, 0.0, 1.0), (0, 5, 0.0, 0.4345), (5, 5, 0.5655, 1.0), (7, 10, 0.3968, 0.8922)],
-)
-def test_a_rate_has_its_interval(caught: int, probes: int, low: float, high: float) -> None:
-    assert interval(caught, probes) == pytest.approx((low, high), abs=1e-4)
