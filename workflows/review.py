@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.learn import Learn
     from activities.settle import Settle
     from countersign.errors import CountersignError, DecisionRefused
-    from countersign.review.desk import Desk, content_of
+    from countersign.review.desk import Desk
     from countersign.review.gate import GateDecision
     from countersign.review.ladder import Ladder, Rung
     from countersign.review.parse import parse
@@ -36,14 +36,13 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows import options
 from workflows import search_attributes as attributes
+from workflows.decisions import Decisions
 from workflows.effects import Effects
 from workflows.evidence import BLANK, observe, reveal
 from workflows.people import People
 from workflows.record import Ended, Record, failure_of
 from workflows.stages import Analysed, Stages
 
-MAX_REFUSED_ON_TRAIL = 100
-"""Refused signals beyond this many leave no row, so that a flood of them cannot fill the history."""
 REFUSALS = {"RateLimited": Outcome.RATE_LIMITED, "Overloaded": Outcome.OVERLOADED}
 """Outcomes of reviews that the door does not let in."""
 
@@ -55,16 +54,15 @@ class ReviewWorkflow:
     @workflow.init
     def __init__(self, submission: Any = None) -> None:
         workflow_id = workflow.info().workflow_id
-        self._refused = 0
-        self._desk = Desk("", SigningPolicy(), "")
         self._request: ReviewRequest | None = None
         self._record = Record(
             ReviewStatus(review_id=workflow_id, workflow_id=workflow_id, tenant="", stage=Stage.SUBMIT)
         )
         self._effects = Effects(self._record)
-        self._people = People(self._record, self._desk, self._desk_changed)
-        self._ask_who_signs = False
         self._watch = Watch()
+        self._decisions = Decisions(self._record, Desk("", SigningPolicy(), ""), self._watch, self._effects)
+        self._people = People(self._record, self._desk, self._decisions.changed)
+        self._ask_who_signs = False
         try:
             self._request = parse(ReviewRequest, submission, "See the README for the fields of a request")
         except CountersignError as error:
@@ -107,9 +105,9 @@ class ReviewWorkflow:
         given = AdmitInput(workflow_id=info.workflow_id, request=request, run_id=info.run_id)
         admission = await workflow.execute_local_activity_method(Admit.admit, given, **options.ADMIT)
         place = (admission.key.tenant, admission.key.review_id)
-        self._desk = Desk(request.user, admission.signing, admission.playbook_version, place)
+        self._decisions.desk = Desk(request.user, admission.signing, admission.playbook_version, place)
         self._record.admission = admission
-        self._people = People(self._record, self._desk, self._desk_changed)
+        self._people = People(self._record, self._desk, self._decisions.changed)
         self._record.progress.update(review_id=admission.key.review_id, document=admission.document)
         workflow.upsert_search_attributes(
             [attributes.TENANT.value_set(admission.tenant_hash), attributes.REVIEW_STAGE.value_set(Stage.READ)]
@@ -154,7 +152,7 @@ class ReviewWorkflow:
         ladder = Ladder(admission.sla, opened)
         self._desk.open(self._watch.open(analysed.analysis, admission.probe), analysed.routed.route)
         self._record.progress.update(sla_due=late)
-        self._show_desk()
+        self._decisions.show()
         workflow.upsert_search_attributes(
             [attributes.REVIEW_STAGE.value_set(Stage.SIGN), attributes.SLA_DUE.value_set(late)]
         )
@@ -190,7 +188,7 @@ class ReviewWorkflow:
                 self._record.progress.update(escalated=True)
             case Rung.REMINDED:
                 self._record.progress.update(reminded=True)
-        self._show_desk()
+        self._decisions.show()
         self._record.done(rung, **facts)
 
     async def _learn(self, admission: Admission, request: ReviewRequest, analysed: Analysed, outcome: Outcome) -> None:
@@ -232,6 +230,10 @@ class ReviewWorkflow:
         await self._record.written()
         workflow.upsert_search_attributes([attributes.REVIEW_STAGE.value_set(Stage.DONE)])
 
+    @property
+    def _desk(self) -> Desk:
+        return self._decisions.desk
+
     # --- what people may do ----------------------------------------------------------------------------------------
 
     @workflow.query
@@ -251,7 +253,7 @@ class ReviewWorkflow:
         One that takes effect at once, but is judged again for it, is answered when that is done.
         """
         try:
-            receipt = self._take(decision)
+            receipt = self._decisions.take(decision)
         except DecisionRefused as error:
             raise _refusal(error) from None
         pending = self._desk.pending
@@ -260,9 +262,9 @@ class ReviewWorkflow:
         await workflow.wait_condition(lambda: self._desk.pending is not pending)
         kept = self._record.status.receipts
         if decision.decision_id in kept:
-            first = kept[decision.decision_id].model_copy(update=self._standing())
+            first = kept[decision.decision_id].model_copy(update=self._decisions.standing())
             self._record.progress.update(receipts={**kept, decision.decision_id: first})
-        return receipt.model_copy(update=self._standing())
+        return receipt.model_copy(update=self._decisions.standing())
 
     @decide.validator
     def _may_decide(self, decision: Decision) -> None:
@@ -275,7 +277,7 @@ class ReviewWorkflow:
     def claim(self, claim: Claim) -> ClaimReceipt:
         """Let a reviewer take the review to themselves for a while, or give it back."""
         receipt = self._desk.claim(claim, workflow.now(), self._record.status.review_id)
-        self._show_desk()
+        self._decisions.show()
         event = "unclaimed" if claim.release else "assigned" if claim.assign_to else "claimed"
         self._record.done(event, actor=claim.reviewer, concerns=claim.assign_to, token=receipt.token)
         return receipt
@@ -290,8 +292,8 @@ class ReviewWorkflow:
     @workflow.update
     def answer(self, answer: Answer) -> Receipt:
         """Take the requester's answer to a question."""
-        self._take_answer(answer)
-        return self._receipt()
+        self._decisions.answer(answer)
+        return self._decisions.receipt()
 
     @answer.validator
     def _may_answer(self, answer: Answer) -> None:
@@ -343,35 +345,35 @@ class ReviewWorkflow:
     @workflow.signal(name="withdraw")
     def _withdraw(self, given: Any = None) -> None:
         """`{"reviewer": "…"}`: takes one's decision back while it is pending."""
-        self._by_signal(Verdict.WITHDRAW, given)
+        self._decisions.by_signal(Verdict.WITHDRAW, given)
 
     @workflow.signal(name="approve")
     def _approve(self, given: Any = None) -> None:
         """`{"reviewer": "…", "note": "…"}` from the plain `temporal` CLI."""
-        self._by_signal(Verdict.APPROVE, given)
+        self._decisions.by_signal(Verdict.APPROVE, given)
 
     @workflow.signal(name="reject")
     def _reject(self, given: Any = None) -> None:
         """`{"reviewer": "…", "note": "…"}`"""
-        self._by_signal(Verdict.REJECT, given)
+        self._decisions.by_signal(Verdict.REJECT, given)
 
     @workflow.signal(name="amend")
     def _amend(self, given: Any = None) -> None:
         """`{"reviewer": "…", "edits": [{"action": "set", "finding_id": "F1", "severity": "low"}]}`"""
-        self._by_signal(Verdict.AMEND, given)
+        self._decisions.by_signal(Verdict.AMEND, given)
 
     @workflow.signal(name="ask")
     def _ask(self, given: Any = None) -> None:
         """`{"reviewer": "…", "question": "…"}`"""
-        self._by_signal(Verdict.ASK, given)
+        self._decisions.by_signal(Verdict.ASK, given)
 
     @workflow.signal(name="answer")
     def _answer_by_signal(self, given: Any = None) -> None:
         """`{"user": "…", "text": "…"}`: the requester's answer."""
         try:
-            self._take_answer(parse(Answer, given, "Give user and text"))
+            self._decisions.answer(parse(Answer, given, "Give user and text"))
         except CountersignError as error:
-            self._refuse(error, "answer", given)
+            self._decisions.refuse(error, "answer", given)
 
     def _check_effect(self, decision: EffectDecision, *, approve: bool) -> None:
         try:
@@ -389,118 +391,7 @@ class ReviewWorkflow:
         try:
             await self._effects.by_signal(given, approve=approve)
         except CountersignError as error:
-            self._refuse(error, "approve_effect" if approve else "decline_effect", given)
-
-    def _by_signal(self, verdict: Verdict, given: object) -> None:
-        """The same decision by signal, judged by the same rules; a refusal is written to the trail."""
-        try:
-            fields = {**given, "verdict": verdict} if isinstance(given, dict) else given
-            self._take(parse(Decision, fields, 'Give at least {"reviewer": "…"}'))
-        except CountersignError as error:
-            self._refuse(error, verdict, given)
-
-    def _take(self, decision: Decision) -> Receipt:
-        """Take a decision that counts, or answer a repeated one as the first time."""
-        receipts = self._record.status.receipts
-        if self._desk.already_counted(decision):
-            return self._watch.told(decision.decision_id, receipts[decision.decision_id or ""])
-        signed_with = self._desk.signed_with(decision, workflow.now())
-        probed = self._watch.take(self._desk, decision, workflow.now())
-        if probed is not None:
-            caught: dict[str, Any] = {} if probed.caught is None else {"caught": probed.caught}
-            self._record.note("probed", actor=decision.reviewer, verdict=decision.verdict, **caught)
-            if probed.decision is None:
-                self._show_desk()
-                receipt = self._keep(decision, counted=False)
-                self._record.write()
-                return receipt.model_copy(update={"notice": probed.notice})
-            decision = probed.decision
-        self._desk.decide(decision, workflow.now(), signed_with=signed_with)
-        if decision.verdict in {Verdict.AMEND, Verdict.WITHDRAW} and self._desk.analysis is not None:
-            self._effects.corrected(self._desk.analysis.key_findings)
-        events = {Verdict.ASK: "asked", Verdict.WITHDRAW: "withdrawn"}
-        facts: dict[str, Any] = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self._desk.digest}
-        if signed_with:
-            facts["signed_with"] = signed_with
-        if self._desk.pending is not None:
-            facts["pending"] = self._desk.pending.outcome
-        self._show_desk()
-        receipt = self._keep(decision)
-        event = events.get(decision.verdict, "decided")
-        self._record.done(event, actor=decision.reviewer, concerns=decision.on_behalf_of, **facts)
-        return receipt if probed is None else receipt.model_copy(update={"notice": probed.notice})
-
-    def _keep(self, decision: Decision, *, counted: bool = True) -> Receipt:
-        """The receipt of a decision just taken, kept for when it comes again."""
-        receipt = self._receipt().model_copy(
-            update={"verdict": decision.verdict, "content": content_of(decision), "counted": counted}
-        )
-        if decision.decision_id is not None:
-            receipts = self._record.status.receipts
-            self._record.progress.update(receipts={**receipts, decision.decision_id: receipt})
-        return receipt
-
-    def _take_answer(self, answer: Answer) -> None:
-        self._desk.answer(answer, workflow.now())
-        self._show_desk()
-        self._record.done("answered", actor=answer.user, digest=self._desk.digest)
-
-    def _refuse(self, error: CountersignError, what: str, given: object) -> None:
-        """A row for a signal that did not count: what was tried, in whose name, and which rule it broke."""
-        self._refused += 1
-        if self._record.admission is None or self._refused > MAX_REFUSED_ON_TRAIL:
-            return
-        name = (given.get("reviewer") or given.get("user")) if isinstance(given, dict) else None
-        actor = name if isinstance(name, str) and name.strip() else None
-        self._record.done("refused", actor=actor, tried=what, reason=error.type, rule=getattr(error, "rule", ""))
-
-    def _receipt(self) -> Receipt:
-        findings = self._desk.analysis.key_findings if self._desk.analysis else ()
-        return Receipt(
-            review_id=self._record.status.review_id,
-            **self._standing(),
-            findings=len(findings),
-            worst=max((finding.severity for finding in findings), key=lambda s: s.rank, default=None),
-            digest=self._desk.digest or "",
-        )
-
-    def _standing(self) -> dict[str, Any]:
-        """What of a receipt is about the review, and may have changed since."""
-        pending = self._desk.pending
-        return {
-            "stage": self._record.status.stage,
-            "outcome": self._desk.outcome,
-            "signatures_missing": self._desk.signatures_missing,
-            "pending": pending.outcome if pending else None,
-            "pending_until": pending.due if pending else None,
-        }
-
-    def _desk_changed(self) -> None:
-        """Other people may sign now, or an amendment has fallen with who made it."""
-        if self._desk.analysis is not None:
-            self._effects.corrected(self._desk.analysis.key_findings)
-            self._show_desk()
-
-    def _show_desk(self) -> None:
-        """The desk's state as the status shows it."""
-        desk = self._desk
-        waiting = None if desk.outcome or desk.pending else ("requester" if desk.question else "reviewer")
-        self._record.progress.update(
-            analysis=self._watch.clean(desk.analysis),
-            digest=desk.digest,
-            waiting_for=waiting,
-            question=desk.question,
-            answers=tuple(desk.answers),
-            decisions=tuple(desk.decisions),
-            decision=desk.counted[-1] if desk.counted else None,
-            signatures_missing=desk.signatures_missing,
-            claimed_by=desk.held.reviewer if desk.held else None,
-            claimed_until=desk.held.until if desk.held else None,
-            pending=desk.pending.outcome if desk.pending else None,
-            pending_until=desk.pending.due if desk.pending else None,
-            signed_only=desk.authority.signed_only,
-            claim_token=desk.held.token if desk.held else None,
-        )
+            self._decisions.refuse(error, "approve_effect" if approve else "decline_effect", given)
 
 
 def _refusal(error: CountersignError) -> ApplicationError:
