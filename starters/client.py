@@ -379,7 +379,8 @@ class ReviewClient:
             tenant,
             review_id,
             decision.model_copy(update={"digest": digest, "decision_id": decision_id}),
-            update_id=decision_id,
+            # Temporal answers a repeated id without asking: the other verdict under it must reach the desk.
+            update_id=f"{decision_id}/{'approve' if approve else 'decline'}",
             reply=EffectReceipt,
         )
 

@@ -78,7 +78,7 @@ class Effects:
         except DecisionRefused as error:
             if error.rule not in OF_POLICY:
                 raise
-        if self._signers is not None and not self._desk.already_counted(decision):
+        if self._signers is not None and not self._desk.already_counted(decision, approve=approve):
             self._signers.check_effect(decision, workflow.now(), approve=approve)
 
     def corrected(self, findings: Sequence[Finding]) -> None:
@@ -91,7 +91,7 @@ class Effects:
     async def decide(self, decision: EffectDecision, *, approve: bool) -> EffectReceipt:
         """Take a decision, judged under the policy in force at this moment. Raises `DecisionRefused`."""
         self.check(decision, approve=approve)
-        if not self._desk.already_counted(decision):
+        if not self._desk.already_counted(decision, approve=approve):
             if not await self.reconsider():
                 raise DecisionRefused(
                     "the policy over tools cannot be read, so nothing can be decided",
@@ -112,7 +112,7 @@ class Effects:
     def _take(self, decision: EffectDecision, *, approve: bool) -> None:
         """Nothing is awaited in here. The same decision may have counted while the policy was asked for."""
         at = workflow.now()
-        if self._desk.already_counted(decision):
+        if self._desk.already_counted(decision, approve=approve):
             return
         if self._signers is not None:
             self._signers.check_effect(decision, at, approve=approve)

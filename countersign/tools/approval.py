@@ -82,7 +82,8 @@ class EffectDesk:
     tenant: str = ""
     """Whose review it is. An approval is good for one effect in the whole house; a review's id is its tenant's own."""
     _items: dict[str, _Item] = field(default_factory=dict)
-    _seen: dict[str, str] = field(default_factory=dict)
+    _seen: dict[str, tuple[str, str, bool]] = field(default_factory=dict)
+    """By decision id: the item, who decided, and whether they approved."""
     _approvals: int = 0
     _is_closed: bool = False
 
@@ -133,16 +134,20 @@ class EffectDesk:
                 changed.append(name)
         return tuple(changed)
 
-    def already_counted(self, decision: EffectDecision) -> bool:
-        """Whether this very decision (by `decision_id`) has counted before."""
-        return decision.decision_id is not None and self._seen.get(decision.decision_id) == decision.item
+    def already_counted(self, decision: EffectDecision, *, approve: bool) -> bool:
+        """Whether this very decision (by `decision_id`) has counted before.
+
+        Raises `DecisionRefused` when the id is another decision's.
+        """
+        seen = self._seen.get(decision.decision_id or "")
+        if seen is not None and seen != (decision.item, decision.reviewer, approve):
+            raise _refused("decision_id is that of another decision on effects", "key_reused", "Give a new one")
+        return seen is not None
 
     def check(self, decision: EffectDecision, at: datetime, *, approve: bool) -> None:
         """Raise `DecisionRefused` unless the decision would count at this time. Changes nothing."""
-        if self.already_counted(decision):
+        if self.already_counted(decision, approve=approve):
             return
-        if decision.decision_id is not None and decision.decision_id in self._seen:
-            raise _refused("decision_id is that of a decision on another item", "replayed", "Give a new one")
         item = self._items.get(decision.item)
         if item is None:
             there = ", ".join(self._items) or "none"
@@ -187,7 +192,7 @@ class EffectDesk:
     def approve(self, decision: EffectDecision, at: datetime) -> None:
         """Take an approval. Raises as `check` does."""
         self.check(decision, at, approve=True)
-        if self.already_counted(decision):
+        if self.already_counted(decision, approve=True):
             return
         item = self._items[decision.item]
         self._approvals += 1
@@ -204,16 +209,16 @@ class EffectDesk:
             expires_at=at + timedelta(seconds=item.terms.approval_s),
         )
         item.by = decision.reviewer
-        self._count(decision)
+        self._count(decision, approve=True)
 
     def decline(self, decision: EffectDecision, at: datetime) -> None:
         """Take a refusal, which is final. Raises as `check` does."""
         self.check(decision, at, approve=False)
-        if self.already_counted(decision):
+        if self.already_counted(decision, approve=False):
             return
         item = self._items[decision.item]
         item.ended, item.approval, item.by, item.reason = EffectState.DECLINED, None, decision.reviewer, "by a person"
-        self._count(decision)
+        self._count(decision, approve=False)
 
     def close(self, outcome: Outcome, at: datetime) -> tuple[EffectOrder, ...]:
         """The review is over: what is to happen now. Everything else is declined; nothing is decided any more."""
@@ -242,9 +247,9 @@ class EffectDesk:
             item = self._items[result.item]
             item.ended, item.reason = result.state, result.reason
 
-    def _count(self, decision: EffectDecision) -> None:
+    def _count(self, decision: EffectDecision, *, approve: bool) -> None:
         if decision.decision_id is not None:
-            self._seen[decision.decision_id] = decision.item
+            self._seen[decision.decision_id] = (decision.item, decision.reviewer, approve)
 
     def _standing(self, item: _Item, at: datetime) -> EffectStanding:
         return EffectStanding(

@@ -245,8 +245,8 @@ class Schedule:
         # As the workflow does: the policy in force is heard before a decision is taken.
         self.hear()
         before = self.desk.standing(item, self.clock)
-        is_retry = self.desk.already_counted(decision)
         try:
+            is_retry = self.desk.already_counted(decision, approve=True)
             for _ in range(self.random.choice((1, 1, 2))):  # a duplicated signal
                 self.desk.approve(decision, self.clock)
         except DecisionRefused:
@@ -264,8 +264,8 @@ class Schedule:
     def decline(self) -> None:
         item = self.random.choice(self.effects).id
         decision = self.decision(item)
-        is_retry = self.desk.already_counted(decision)
         try:
+            is_retry = self.desk.already_counted(decision, approve=False)
             self.desk.decline(decision, self.clock)
         except DecisionRefused:
             return

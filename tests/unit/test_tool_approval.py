@@ -129,6 +129,21 @@ def test_an_approval_that_has_expired_may_be_given_again() -> None:
     assert order.approval.approver == "eve"
 
 
+@pytest.mark.parametrize(
+    ("item", "reviewer", "approve"),
+    [("E1", "bob", False), ("E1", "eve", True), ("E2", "bob", True)],
+)
+def test_an_id_that_stands_for_one_decision_is_refused_for_another(item: str, reviewer: str, approve: bool) -> None:
+    held = desk()
+    held.approve(decision(decision_id="d1"), NOW)
+    held.approve(decision(decision_id="d1"), NOW)  # the very same: it has counted
+    given = decision(item, reviewer, decision_id="d1")
+    with pytest.raises(DecisionRefused) as refused:
+        (held.approve if approve else held.decline)(given, NOW)
+    assert refused.value.rule == "key_reused"
+    assert held.standing("E1", NOW).state is EffectState.APPROVED
+
+
 class EffectMachine(RuleBasedStateMachine):
     """Interleaved people, corrections and policies: whatever the order, an approval means what it was given for."""
 
@@ -150,8 +165,8 @@ class EffectMachine(RuleBasedStateMachine):
         self.clock += timedelta(minutes=1)
         before = self.desk.standing(item, self.clock)
         given = decision(item, who, digest="f" * 64 if stale else before.digest, decision_id=again)
-        is_retry = self.desk.already_counted(given)
         try:
+            is_retry = self.desk.already_counted(given, approve=approve)
             (self.desk.approve if approve else self.desk.decline)(given, self.clock)
         except DecisionRefused:
             assert self.desk.standing(item, self.clock) == before
