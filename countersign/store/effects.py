@@ -67,6 +67,9 @@ Objection = Callable[[ToolPolicy, datetime], tuple[str, str] | None]
 """(rule, reason) against an order under the policy in force and the database's own clock; None when it may happen."""
 
 
+_DONE = "SELECT args_digest, approval_id FROM effects WHERE (tenant, review_id, item) = ($1, $2, $3)"
+
+
 class EffectStore:
     """Tables `effects`, `obligations` and `outbox`."""
 
@@ -95,12 +98,7 @@ class EffectStore:
         data_key = await self._keys.obtain(key.tenant, key.review_id)
         async with self._db.transaction() as connection:
             policy = await self._rules.policy_within(connection, key.tenant, playbook)
-            done = await connection.fetchrow(
-                "SELECT args_digest, approval_id FROM effects WHERE (tenant, review_id, item) = ($1, $2, $3)",
-                key.tenant,
-                key.review_id,
-                effect.id,
-            )
+            done = await connection.fetchrow(_DONE, key.tenant, key.review_id, effect.id)
             if done is not None:
                 return _again(effect, done, approval.approval_id if approval else None)
             against = objection(policy, await connection.fetchval("SELECT now()"))
@@ -129,12 +127,7 @@ class EffectStore:
     async def _lost(self, connection: asyncpg.Connection, key: ReviewKey, order: EffectOrder) -> EffectResult:
         """Another was quicker with this item, or this approval was used for another item."""
         effect, approval = order.effect, order.approval
-        done = await connection.fetchrow(
-            "SELECT args_digest, approval_id FROM effects WHERE (tenant, review_id, item) = ($1, $2, $3)",
-            key.tenant,
-            key.review_id,
-            effect.id,
-        )
+        done = await connection.fetchrow(_DONE, key.tenant, key.review_id, effect.id)
         if done is not None:
             return _again(effect, done, approval.approval_id if approval else None)
         return EffectResult(

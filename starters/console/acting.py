@@ -57,9 +57,7 @@ async def claim(request: Request, visit: Visit) -> Response:
     try:
         await backend.client.claim(row.tenant, row.review_id, given)
     except DecisionRefused as refused:
-        look = await look_at(backend, visit, row.review_id)
-        told = standing.explain(refused, look.status, visit.who)
-        return show(request, visit, look, typed=typed, told=told, status=409)
+        return await _refused(request, visit, row.review_id, refused, typed)
     if typed != shown.NOTHING:
         return show(request, visit, await look_at(backend, visit, row.review_id), typed=typed)
     return go(_page_of(row.review_id))
@@ -79,13 +77,9 @@ async def decide(request: Request, visit: Visit) -> Response:
         decision = _decision(look, visit, fields, typed)
         receipt = await backend.client.decide(row.tenant, row.review_id, decision)
     except DecisionRefused as refused:
-        look = await look_at(backend, visit, row.review_id)
-        told = standing.explain(refused, look.status, visit.who)
-        return show(request, visit, look, typed=typed, told=told, status=409)
+        return await _refused(request, visit, row.review_id, refused, typed)
     except InvalidRequest as error:
-        look = await look_at(backend, visit, row.review_id)
-        told = standing.Explanation("This is not complete", f"{error.message}.", error.remedy)
-        return show(request, visit, look, typed=typed, told=told, status=422)
+        return await _incomplete(request, visit, row.review_id, error, typed)
     except ServiceUnavailable as error:
         look = await look_at(backend, visit, row.review_id)
         detail, _ = person_words(error)
@@ -109,6 +103,23 @@ async def decide(request: Request, visit: Visit) -> Response:
         edits=len(decision.edits),
         next=await _next_in_queue(backend, visit, row.review_id),
     )
+
+
+async def _refused(
+    request: Request, visit: Visit, review_id: str, refused: DecisionRefused, typed: shown.Typed
+) -> Response:
+    """The page as it is now, with why this does not count and with what was typed."""
+    look = await look_at(backend_of(request), visit, review_id)
+    return show(request, visit, look, typed=typed, told=standing.explain(refused, look.status, visit.who), status=409)
+
+
+async def _incomplete(
+    request: Request, visit: Visit, review_id: str, error: InvalidRequest, typed: shown.Typed
+) -> Response:
+    """The same for a form that lacks something."""
+    look = await look_at(backend_of(request), visit, review_id)
+    told = standing.Explanation("This is not complete", f"{error.message}.", error.remedy)
+    return show(request, visit, look, typed=typed, told=told, status=422)
 
 
 def _decision(look: Look, visit: Visit, fields: Fields, typed: shown.Typed) -> Decision:
@@ -167,9 +178,7 @@ async def effect(request: Request, visit: Visit) -> Response:
     try:
         await backend.client.decide_effect(row.tenant, row.review_id, decision, approve=word == "approve")
     except DecisionRefused as refused:
-        look = await look_at(backend, visit, row.review_id)
-        told = standing.explain(refused, look.status, visit.who)
-        return show(request, visit, look, typed=typed, told=told, status=409)
+        return await _refused(request, visit, row.review_id, refused, typed)
     if typed != shown.NOTHING:
         return show(request, visit, await look_at(backend, visit, row.review_id), typed=typed)
     return go(f"{_page_of(row.review_id)}#{item}")
@@ -195,13 +204,9 @@ async def answer(request: Request, visit: Visit) -> Response:
     try:
         await backend.client.answer(row.tenant, row.review_id, _answer(visit, text))
     except DecisionRefused as refused:
-        look = await look_at(backend, visit, row.review_id)
-        told = standing.explain(refused, look.status, visit.who)
-        return show(request, visit, look, typed=typed, told=told, status=409)
+        return await _refused(request, visit, row.review_id, refused, typed)
     except InvalidRequest as error:
-        look = await look_at(backend, visit, row.review_id)
-        told = standing.Explanation("This is not complete", f"{error.message}.", error.remedy)
-        return show(request, visit, look, typed=typed, told=told, status=422)
+        return await _incomplete(request, visit, row.review_id, error, typed)
     return go(_page_of(row.review_id))
 
 

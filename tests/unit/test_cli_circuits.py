@@ -2,21 +2,18 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from helpers.terminal import Run, terminal
 
 from countersign.breaker.config import SECOND, Rules, config_of
 from countersign.breaker.model import Circuit
 from countersign.breaker.standing import fields_of, standing_of
 from countersign.breaker.words import Kind, Standing
-from countersign.settings import Settings
 from countersign.trail.pseudonym import Pseudonyms
-from starters.cli.main import cli
 
 PSEUDONYMS = Pseudonyms(b"k" * 32)
 OLGA = PSEUDONYMS.of("user", "Olga")
@@ -65,9 +62,6 @@ class World:
         return self
 
 
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def world() -> World:
     return World()
@@ -75,14 +69,7 @@ def world() -> World:
 
 @pytest.fixture
 def run(world: World) -> Run:
-    @asynccontextmanager
-    async def opened(settings: Settings) -> AsyncIterator[World]:
-        yield world
-
-    def factory(settings: Settings) -> AbstractAsyncContextManager[World]:
-        return opened(settings)
-
-    return lambda *arguments: CliRunner().invoke(cli, ["circuits", *arguments], obj=factory)
+    return terminal(world, "circuits")
 
 
 def rows_of(result: Result) -> dict[str, dict[str, Any]]:

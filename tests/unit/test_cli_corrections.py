@@ -1,15 +1,13 @@
 """`corrections`: what was taught, what it is worth and why; taken back and confirmed in somebody's name."""
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from helpers.learning import lesson
+from helpers.terminal import Run, terminal
 
 from countersign.errors import NotFound
 from countersign.learning.lesson import Event, Happened, Lesson
@@ -18,7 +16,6 @@ from countersign.playbook.model import Learning
 from countersign.review.payloads import AnalysisResult, Evidence, Finding
 from countersign.settings import Settings
 from countersign.words import Severity
-from starters.cli.main import cli
 from starters.cli.render import analysis_panel, console
 
 BY = ("--by", "Olga", "--reason", "a slip")
@@ -66,9 +63,6 @@ class World:
         return self
 
 
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def world() -> World:
     book = Book([lesson(16, change="severity high -> low", note="we accept it"), lesson(17, "medium", "low")])
@@ -78,14 +72,7 @@ def world() -> World:
 
 @pytest.fixture
 def run(world: World) -> Run:
-    @asynccontextmanager
-    async def opened(settings: Settings) -> AsyncIterator[World]:
-        yield world
-
-    def factory(settings: Settings) -> AbstractAsyncContextManager[World]:
-        return opened(settings)
-
-    return lambda *arguments: CliRunner().invoke(cli, ["corrections", *arguments], obj=factory)
+    return terminal(world, "corrections")
 
 
 def test_the_list_says_what_each_is_worth_and_why(run: Run) -> None:

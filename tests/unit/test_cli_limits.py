@@ -1,19 +1,17 @@
 """`limits`: what is set for whom, in words and JSON; wrong ones refused before anything is asked."""
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from helpers.terminal import Run, terminal
 
 from countersign.admission.limits import LimitBook, LimitChange
-from countersign.settings import Settings
 from countersign.trail.pseudonym import Pseudonyms
-from starters.cli.main import cli
 
 PSEUDONYMS = Pseudonyms(b"k" * 32)
 BY = ("--by", "Olga", "--reason", "busy week")
@@ -68,9 +66,6 @@ class World:
         return tenant == "acme"
 
 
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def world() -> World:
     return World()
@@ -78,14 +73,7 @@ def world() -> World:
 
 @pytest.fixture
 def run(world: World) -> Run:
-    @asynccontextmanager
-    async def opened(settings: Settings) -> AsyncIterator[World]:
-        yield world
-
-    def factory(settings: Settings) -> AbstractAsyncContextManager[World]:
-        return opened(settings)
-
-    return lambda *arguments: CliRunner().invoke(cli, ["limits", *arguments], obj=factory)
+    return terminal(world, "limits")
 
 
 def test_what_is_set_is_shown_with_whom_it_was_set_for(run: Run, world: World) -> None:

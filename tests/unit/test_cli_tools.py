@@ -1,14 +1,13 @@
 """`tools`, `effects`, `counterparties`: what is said and shown; wrong input is refused before a server is asked."""
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from helpers.terminal import Run, terminal
 
 from countersign.errors import DecisionRefused
 from countersign.review.payloads import EffectDecision, EffectReceipt, EffectStanding, ReviewStatus
@@ -90,9 +89,6 @@ class World:
         )
 
 
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def world() -> World:
     return World()
@@ -100,14 +96,7 @@ def world() -> World:
 
 @pytest.fixture
 def run(world: World) -> Run:
-    @asynccontextmanager
-    async def opened(settings: Settings) -> AsyncIterator[World]:
-        yield world
-
-    def factory(settings: Settings) -> AbstractAsyncContextManager[World]:
-        return opened(settings)
-
-    return lambda *arguments: CliRunner().invoke(cli, list(arguments), obj=factory)
+    return terminal(world)
 
 
 def shown(output: str) -> dict[str, str]:
