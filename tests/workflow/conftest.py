@@ -4,6 +4,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from helpers.gate import patient_door
@@ -21,10 +22,10 @@ PLAYBOOKS = Path(__file__).parent.parent / "playbooks"
 
 
 @pytest.fixture(scope="session")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """One world a test process."""
-    home = tmp_path_factory.mktemp("home")
+async def world() -> AsyncIterator[World]:
+    """One world a test process. Its home is no folder of pytest's: another run closes those to PostgreSQL's user."""
     async with AsyncExitStack() as stack:
+        home = Path(stack.enter_context(TemporaryDirectory(prefix="countersign-", ignore_cleanup_errors=True)))
         stack.enter_context(patient_door())
         env = await stack.enter_async_context(
             await WorkflowEnvironment.start_time_skipping(
