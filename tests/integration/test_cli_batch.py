@@ -56,13 +56,22 @@ def test_a_folder_goes_in_once_is_reported_and_analysed_again(dev: Dev, folder: 
     assert dev.cli("rerun", "--since", "1h", "--tenant", "nobody").code == 3
 
 
-def test_the_plain_temporal_program_pauses_resumes_and_cancels(dev: Dev, folder: Path) -> None:
+def many(folder: Path) -> Path:
+    """A folder of 120 contracts: one at a time they take longer than any test looks at them."""
+    folder.mkdir()
+    for number in range(120):
+        (folder / f"{number:03d}.md").write_text(nda(years=f"{number} years"))
+    return folder
+
+
+def test_the_plain_temporal_program_pauses_resumes_and_cancels(dev: Dev, tmp_path: Path) -> None:
+    folder = many(tmp_path / "many")
     of = ("--tenant", "plain")
     workflow = ("--workflow-id", "batch-plain-q4")
     order = ("batch", "submit", str(folder), *of, "--playbook", "lenient", "--window", "1", "--id", "q4")
     said = dev.cli(*order)
     assert said.code == 0, said.err
-    assert "8 contracts" in said.out
+    assert "120 contracts" in said.out
 
     # At once: it is about to begin, and the command waits for that.
     assert dev.cli("batch", "pause", "q4", *of, "--json").json["state"] == "paused"
@@ -71,20 +80,17 @@ def test_the_plain_temporal_program_pauses_resumes_and_cancels(dev: Dev, folder:
     assert dev.temporal("workflow", "signal", *workflow, "--name", "pause").code == 0
     until("it is paused", lambda: dev.cli("batch", "status", "q4", *of, "--json").json["state"] == "paused")
     assert dev.temporal("workflow", "signal", *workflow, "--name", "resume").code == 0
-    until("it goes on", lambda: dev.cli("batch", "status", "q4", *of, "--json").json["state"] != "paused")
+    until("it goes on", lambda: dev.cli("batch", "status", "q4", *of, "--json").json["state"] == "running")
     dev.temporal("workflow", "signal", *workflow, "--name", "cancel")
-    until("it is over", lambda: dev.cli("batch", "status", "q4", *of, "--json").json["state"] in ("cancelled", "done"))
+    until("it is over", lambda: dev.cli("batch", "status", "q4", *of, "--json").json["state"] == "cancelled")
     standing = dev.cli("batch", "status", "q4", *of, "--json").json
-    assert sum(standing["ended"].values()) == 8
+    assert sum(standing["ended"].values()) == 120
 
 
 def test_a_submit_that_was_killed_is_repeated(dev: Dev, tmp_path: Path) -> None:
     import subprocess
 
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for number in range(120):
-        (folder / f"{number:03d}.md").write_text(nda(years=f"{number} years"))
+    folder = many(tmp_path / "many")
     command = (str(BIN / "countersign"), "batch", "submit", str(folder), "--tenant", "torn", "--playbook", "lenient")
     process = subprocess.Popen(command, env=dict(dev.environment), stdout=subprocess.DEVNULL)
 
