@@ -11,7 +11,10 @@ import httpx
 from fastapi import FastAPI
 from redis.exceptions import ConnectionError as RedisAway
 
+from countersign.access.authenticator import Authenticator
+from countersign.access.oidc import OidcVerifier
 from countersign.access.principal import Principal
+from countersign.access.redirect import CodeFlow
 from countersign.access.sessions import Sessions
 from countersign.admission.entry import DoorStanding, Entry, Place
 from countersign.admission.intake import Accepted, Turn
@@ -228,6 +231,9 @@ class World:
         self.as_reviewer: list[bool] = []
         self.redis = FakeRedis()
         self.sessions = Sessions(Vault(bytes(range(32))), self.redis)  # type: ignore[arg-type]  # a stand-in
+        self.code_flow: CodeFlow | None = None
+        self.verifier: OidcVerifier | None = None
+        """Of ID tokens, when people sign in at an issuer."""
         self.marks: dict[tuple[str, str], str] = {}
         self.projected = ReviewStatus(
             review_id="r-1",
@@ -260,6 +266,7 @@ class World:
             circuits=self.circuits,
             pseudonyms=PSEUDONYMS,
             sessions=self.sessions,
+            code_flow=self.code_flow,
             marks=SimpleNamespace(put=self._put_mark, seen=self._seen),
             limits=SimpleNamespace(explain=self._none, history=self._none),
             ledger=SimpleNamespace(costs=self._none),
@@ -302,6 +309,10 @@ class World:
         if found is None:
             raise Unauthenticated("credentials: none, or none that are valid")
         return found
+
+    async def authenticate_id_token(self, token: str) -> Principal:
+        assert self.verifier is not None
+        return await Authenticator(None, self.verifier, PSEUDONYMS).authenticate_id_token(token)  # type: ignore[arg-type]
 
     async def _row(self, review_id: str, tenant: str) -> ReviewRow:
         self.looked += 1
