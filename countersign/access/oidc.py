@@ -110,15 +110,11 @@ class OidcVerifier:
         `nonce`, when it is fresh from the issuer: what was sent there. Raises as `verify` does.
         """
         client_id = self._policy.client_id
+        if client_id is None:
+            return None
         try:
-            if client_id is None:
-                raise _Refused("ID tokens are not taken")
             claims = await self._claims(token, ID_TYPES, client_id, ["iss", "aud", "exp", "iat", "sub"])
-            several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
-            if claims.get("azp", None if several else client_id) != client_id:
-                raise _Refused("it was made for another client")
-            if nonce is not None and claims.get("nonce") != nonce:
-                raise _Refused("it answers another sign-in")
+            _check_id_token(claims, client_id, nonce)
             return self._identity(claims)
         except _Refused as refused:
             logger.debug("ID token refused: %s", refused)
@@ -163,6 +159,15 @@ class OidcVerifier:
                 remedy="Have the issuer give the person one",
             )
         return Identity(tenant, user, roles)
+
+
+def _check_id_token(claims: Mapping[str, Any], client_id: str, nonce: str | None) -> None:
+    """What an ID token says beyond a bearer token. Raises `_Refused`."""
+    several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+    if claims.get("azp", None if several else client_id) != client_id:
+        raise _Refused("it was made for another client")
+    if nonce is not None and claims.get("nonce") != nonce:
+        raise _Refused("it answers another sign-in")
 
 
 def _header(token: str, kinds: frozenset[str]) -> tuple[str, str]:

@@ -15,7 +15,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit
@@ -152,7 +152,7 @@ class _Flow:
 
 
 class CodeFlow:
-    """Signs people in at one issuer. Safe to use from concurrent tasks; remembers no sign-in, so any process ends one."""
+    """Signs people in at one issuer. Safe to use from concurrent tasks. Remembers no sign-in: any process ends one."""
 
     def __init__(
         self, policy: FlowPolicy, verifier: OidcVerifier, vault: Vault, *, clock: Callable[[], float] = time.time
@@ -192,12 +192,15 @@ class CodeFlow:
         }
         return with_query(found.authorization, asked), self._seal(flow)
 
-    async def finish(self, kept: str, answer: Mapping[str, str]) -> tuple[str, str]:
-        """The ID token and where to go, from what the browser kept and the issuer's answer.
+    async def finish(self, kept: str, given: Sequence[tuple[str, str]]) -> tuple[str, str]:
+        """The ID token and where to go, from what the browser kept and the parameters of the issuer's answer.
 
         Raises `SignInFailed`; `Forbidden` for a person without a role here; `ServiceUnavailable` when the issuer does
         not answer.
         """
+        answer = dict(given)
+        if len(answer) < len(given):
+            raise SignInFailed("refused")  # RFC 6749, 3.1: no parameter twice
         flow = self._open(kept)
         if flow is None or not hmac.compare_digest(flow.state.encode(), answer.get("state", "").encode()):
             raise SignInFailed("other_browser")
@@ -218,7 +221,7 @@ class CodeFlow:
         return token, flow.there
 
     async def sign_out_url(self, id_token: str) -> str | None:
-        """Where the issuer ends its own session (OpenID Connect RP-Initiated Logout 1.0); None where it does not say."""
+        """Where the issuer ends its own session (OpenID Connect RP-Initiated Logout 1.0); None if it does not say."""
         try:
             found = await self._discovered()
         except ServiceUnavailable:

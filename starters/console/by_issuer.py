@@ -100,10 +100,7 @@ async def callback(request: Request) -> Response:
 async def _finished(request: Request, flow: CodeFlow) -> Response:
     sessions = (await backend_of(request).services()).sessions
     try:
-        given = request.query_params.multi_items()
-        if len(dict(given)) < len(given):
-            raise SignInFailed("refused")  # which of two would be meant?
-        token, there = await flow.finish(request.cookies.get(_cookie(flow), ""), dict(given))
+        token, there = await flow.finish(request.cookies.get(_cookie(flow), ""), request.query_params.multi_items())
         session = sessions.begin(token, from_issuer=True)
     except SignInFailed as failed:
         return await _told(request, HOME, *_FAILED[failed.why])
