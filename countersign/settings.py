@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8480, ge=0, le=65_535)
     """Port of the HTTP gateway; 0 takes a free one."""
+    metrics_token: SecretStr | None = Field(default=None, min_length=16)
+    """Who sends it as a bearer token sees `/metrics` of all tenants, and nothing else: for the house's own Prometheus.
+    Keys see their tenant's."""
     oidc_issuer: str | None = None
     """Issuer of OIDC bearer tokens; unset: API keys alone."""
     oidc_audience: str | None = None
