@@ -215,7 +215,7 @@ class KeyBook:
         if expires_at is not None and expires_at <= datetime.now(UTC):
             raise InvalidRequest("expires_at: has passed already")
         new, row = self._make(
-            tenant, user, [role for role in Role if role in roles], label, expires_at, self._actor(by)
+            tenant, user, [role for role in Role if role in roles], label, expires_at, created_by_hash=self._actor(by)
         )
         await self._db.execute(_INSERT, *row)
         return new
@@ -249,9 +249,8 @@ class KeyBook:
             if old["revoked_at"] is not None or (expires_at is not None and expires_at <= now):
                 raise InvalidRequest(f"key {key_id}: has ended", remedy="Create a new one")
             lifetime = None if expires_at is None else now + (expires_at - old["created_at"])
-            new, row = self._make(
-                old["tenant"], self._user_of(key_id, old), old["roles"], old["label"], lifetime, actor
-            )
+            user = self._user_of(key_id, old)
+            new, row = self._make(old["tenant"], user, old["roles"], old["label"], lifetime, created_by_hash=actor)
             await connection.execute(_INSERT, *row)
             await connection.execute(_ROTATE, key_id, new.key_id, timedelta(seconds=overlap_s), actor)
         self._known.pop(key_id, None)
@@ -372,6 +371,7 @@ class KeyBook:
         roles: Collection[str],
         label: str,
         expires_at: datetime | None,
+        *,
         created_by_hash: str,
     ) -> tuple[NewKey, tuple[object, ...]]:
         """A key and its row."""

@@ -56,9 +56,8 @@ def create(  # noqa: PLR0913 - one parameter an option
         services = await client.services()
         # A gateway wants a key before it listens to the world, so this may be a new database's first command.
         await services.bring_up_to_date()
-        return await services.keys.create(
-            tenant, user, [Role(role) for role in roles], label, expires_at, by=_actor(client, by)
-        )
+        given = [Role(role) for role in roles]
+        return await services.keys.create(tenant, user, given, label, expires_at, by=_actor(client, by))
 
     new = with_client(make)
     if as_json:

@@ -406,7 +406,7 @@ async def test_the_commands_on_a_new_database(postgres: "PostgresServer") -> Non
         async def services() -> SimpleNamespace:
             return SimpleNamespace(bring_up_to_date=db.migrate, keys=book)
 
-        yield SimpleNamespace(services=services)
+        yield SimpleNamespace(services=services, settings=settings)
         await db.close()
 
     async def run(*arguments: str) -> str:
@@ -422,7 +422,7 @@ async def test_the_commands_on_a_new_database(postgres: "PostgresServer") -> Non
     book = KeyBook(db, VAULT, PSEUDONYMS)
     principal = await book.authenticate(made["key"])
     assert principal is not None and (principal.user, principal.key_id) == (NAME, made["key_id"])
-    successor = (await run("rotate", made["key_id"], "--overlap", "30m")).strip()
+    successor = (await run("rotate", made["key_id"], "--overlap", "30m", "--by", "Omar")).strip()
     assert await book.authenticate(successor) is not None
     # A scanner that found the key in the open knows its text, not its id.
     assert successor not in await run("revoke", successor)
@@ -430,6 +430,10 @@ async def test_the_commands_on_a_new_database(postgres: "PostgresServer") -> Non
     assert [(key["state"], key["roles"]) for key in json.loads(listed)] == [
         ("ending", ["reviewer", "auditor"]),
         ("revoked", ["reviewer", "auditor"]),
+    ]
+    assert [key["created_by_hash"] for key in json.loads(listed)] == [
+        PSEUDONYMS.of("user", Settings().user),
+        PSEUDONYMS.of("user", "Omar"),
     ]
     table = await run("list")
     for shown in (listed, table):
