@@ -36,7 +36,7 @@ def console(dev: Dev) -> Iterator[Console]:
     async def make() -> dict[str, str]:
         async with Services.open(dev.settings, resolve(dev.settings)) as services:
             return {
-                who: (await services.keys.create("desk", name, [role], label=who)).secret_text
+                who: (await services.keys.create("desk", name, [role], label=who, by="ops")).secret_text
                 for who, (name, role) in PEOPLE.items()
             }
 
