@@ -35,6 +35,8 @@ from countersign.trail.pseudonym import Pseudonyms
 MOST_JUDGED = 500
 """The newest corrections of a playbook that are judged against each other; older ones rest."""
 MOST_RECALLED = 50
+ERASED = {"change": "", "erased": True}
+"""What is left of a correction's words when the contract that it was made on was erased (`DataKeys.destroy`)."""
 _NO_DOCUMENT = DocumentText(text="", pages=())
 
 _COLUMNS = """
@@ -50,6 +52,7 @@ RETURNING correction_id
 _ADD_VECTORS = """
 INSERT INTO correction_vectors (correction_id, embedder, part, embedding)
 SELECT id, $2, part, vector::vector FROM unnest($1::bigint[], $3::integer[], $4::text[]) AS new (id, part, vector)
+JOIN corrections ON correction_id = id AND sealed <> '' FOR SHARE OF corrections
 ON CONFLICT DO NOTHING
 """
 _LIST = f"""
@@ -61,6 +64,8 @@ _EVENTS = """
 SELECT correction_id, event, by_hash, reason, at FROM correction_events
 WHERE correction_id = ANY($1::bigint[]) ORDER BY event_id
 """
+# While the pair is stored nobody may destroy the key; where somebody was quicker, no words are kept.
+_IS_ERASED = "SELECT wrapped IS NULL FROM data_keys WHERE (tenant, review_id) = ($1, $2) FOR SHARE"
 # For every quotation of the question, how alike the nearest quotation of each correction is: exact, since what decides
 # is a threshold, and there are at most 150 vectors to compare with.
 _NEAREST = """
@@ -257,12 +262,12 @@ class CorrectionBook:
         return tuple(self._lesson(row, events.get(row["correction_id"], [])) for row in rows)
 
     def _lesson(self, row: asyncpg.Record, events: Sequence[dict[str, Any]]) -> Lesson:
-        tenant = row["tenant"]
-        opened = self._vault.open(self._key(tenant), row["sealed"], context(tenant, "correction", row["workflow_id"]))
+        tenant, sealed = row["tenant"], row["sealed"]
+        place = context(tenant, "correction", row["workflow_id"])
         return Lesson.model_validate(
             {
                 **{name: value for name, value in row.items() if name != "sealed"},
-                **json.loads(opened),
+                **(json.loads(self._vault.open(self._key(tenant), sealed, place)) if sealed else ERASED),
                 "kind": row["kind"] or None,
                 "before": row["severity_before"],
                 "after": row["severity_after"],
@@ -318,7 +323,8 @@ async def store(  # noqa: PLR0913 - a cell is three words
     playbook_version: str,
     contract_type: str,
 ) -> None:
-    """Store corrections within the transaction that stores their pair."""
+    """Store corrections within the transaction that stores their pair; without words when the review was erased."""
+    erased = await connection.fetchval(_IS_ERASED, key.tenant, key.review_id)
     for item in prepared:
         draft = item.draft
         correction_id = await connection.fetchval(
@@ -338,7 +344,7 @@ async def store(  # noqa: PLR0913 - a cell is three words
             draft.before,
             draft.after,
             item.risk,
-            item.sealed,
+            b"" if erased else item.sealed,
         )
         await connection.execute(_ADD_VECTORS, *vector_rows(correction_id, item.embedder, item.vectors))
 
@@ -346,6 +352,10 @@ async def store(  # noqa: PLR0913 - a cell is three words
 def _check(lesson: Lesson, event: Event, by_hash: str, requester: str | None) -> None:
     """Raise `DecisionRefused` when this may not be done to the correction."""
     number = lesson.correction_id
+    if lesson.erased and event is not Event.WITHDRAWN:
+        raise DecisionRefused(
+            f"correction {number}: the contract that it was made on was erased", rule="erased", remedy=_CORRECT_AGAIN
+        )
     if event is Event.RESTORED:
         if not lesson.withdrawn:
             raise DecisionRefused(f"correction {number}: was not withdrawn", rule="not_withdrawn", remedy=_SHOW)
@@ -363,6 +373,7 @@ def _check(lesson: Lesson, event: Event, by_hash: str, requester: str | None) ->
 
 
 _SHOW = "See 'countersign corrections show'"
+_CORRECT_AGAIN = "Correct the finding where it comes up next"
 _ASK = "Ask somebody who did not submit that contract"
 
 

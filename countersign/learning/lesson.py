@@ -65,7 +65,8 @@ class Happened(_Fact):
 
 
 class Lesson(_Fact):
-    """A correction as it is kept. Its content never changes; what is done to it is added to `events`, oldest first."""
+    """A correction as it is kept. Its content never changes, but goes with its contract; what is done to it is added to
+    `events`, oldest first."""
 
     correction_id: int
     tenant: str
@@ -88,6 +89,8 @@ class Lesson(_Fact):
     change: str
     note: str = ""
     quotes: tuple[str, ...] = ()
+    erased: bool = False
+    """The contract that it was made on was erased, and with it `change`, `note` and `quotes`."""
     made_at: datetime
     events: tuple[Happened, ...] = ()
 

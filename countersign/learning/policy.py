@@ -27,6 +27,7 @@ class State(StrEnum):
     EXPIRED = "expired"
     WITHDRAWN = "withdrawn"
     UNKNOWN = "unknown"
+    ERASED = "erased"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Standing:
 def judged(lessons: Sequence[Lesson], policy: Learning, now: datetime) -> tuple[Standing, ...]:
     """Every correction under one playbook of a tenant as it stands at `now`, in the order given.
 
-    - Withdrawn and expired ones count for nothing.
+    - Withdrawn and expired ones count for nothing, nor do those whose contract was erased: nobody can tell any more
+      which clauses are like theirs.
     - A milder one waits until as many people, and as many reviews, stand behind it as the playbook asks for at the
       severity it would take away. Who made it, who signed the same analysis, who confirmed it, and who made or signed
       another that goes as far on the same clause, count once each. Suspicious words cost one person more. A critical
@@ -108,6 +110,8 @@ def _alone(lesson: Lesson, policy: Learning, now: datetime) -> Standing | None:
         return Standing(lesson, State.UNKNOWN, "was made by an older version, which did not keep what it changed")
     if lesson.withdrawn:
         return Standing(lesson, State.WITHDRAWN)
+    if lesson.erased:
+        return Standing(lesson, State.ERASED, "the contract that it was made on was erased")
     if now >= lesson.renewed_at + timedelta(days=policy.expire_days):
         return Standing(lesson, State.EXPIRED, f"nobody confirmed it for {policy.expire_days} days")
     return None

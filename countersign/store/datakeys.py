@@ -6,6 +6,21 @@ from countersign.errors import NotFound
 from countersign.store.database import Database
 from countersign.store.vault import Vault
 
+# What people corrected is sealed with a key of the tenant, since it is used in later reviews: its words are cleared
+# here. Of a correction stays what quotes no contract: number, pseudonyms, kind, clause family and severities.
+_DESTROY = """
+WITH erased AS (
+    UPDATE data_keys SET wrapped = NULL, destroyed_at = now()
+    WHERE (tenant, review_id) = ($1, $2) AND wrapped IS NOT NULL RETURNING 1
+), words AS (
+    UPDATE corrections SET sealed = '' WHERE (tenant, review_id) = ($1, $2) AND sealed <> ''
+), vectors AS (
+    DELETE FROM correction_vectors v USING corrections c
+    WHERE (c.tenant, c.review_id) = ($1, $2) AND v.correction_id = c.correction_id
+)
+SELECT count(*) FROM erased
+"""
+
 
 class DataKey(NamedTuple):
     """A review's data key: `plain` for immediate use; `wrapped` when it is new and has yet to be stored, else None."""
@@ -51,16 +66,11 @@ class DataKeys:
         return self._vault.unwrap(wrapped)
 
     async def destroy(self, tenant: str, review_id: str) -> bool:
-        """Erase the review's document, text and status detail by destroying their key; False when nothing was left.
+        """Erase the review's document, text and status detail by destroying their key, and with them the words and the
+        clause of every correction that came from it; False when nothing was left.
 
-        The wrapped key itself leaves the table's files with the next vacuum, and backups as they age out.
+        The wrapped key and the corrections' words leave the tables' files with the next vacuum, and backups as they age
+        out.
         """
-        return (
-            await self._db.execute(
-                "UPDATE data_keys SET wrapped = NULL, destroyed_at = now() "
-                "WHERE tenant = $1 AND review_id = $2 AND wrapped IS NOT NULL",
-                tenant,
-                review_id,
-            )
-            > 0
-        )
+        row = await self._db.fetchrow(_DESTROY, tenant, review_id)
+        return row is not None and row["count"] > 0
