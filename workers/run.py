@@ -35,6 +35,7 @@ from countersign.settings import Settings
 from workers.batches import starting_batches
 from workers.dispatcher import dispatching
 from workers.endpoints import connect_temporal, resolve
+from workers.outages import log_outages_once
 from workers.outbox import delivering
 from workers.plugin import countersign_plugin
 from workers.register import prepare
@@ -151,6 +152,7 @@ async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Ev
     if options.AGENTS_QUEUE in queues:
         check_models(settings.model, settings.playbooks, settings.sentinel_model)
     await prepare(settings, endpoints)
+    log_outages_once()
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(Services.open(settings, endpoints))
         client = await connect_temporal(settings, endpoints, plugins=[countersign_plugin()])
