@@ -20,10 +20,11 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.failures import telling_the_door, typed_errors
 from countersign.agents.deps import AgentDeps
-from countersign.agents.guarded import ModelSkipped, guarded, is_remote
+from countersign.agents.guarded import ModelSkipped, guarded, in_vain, is_remote
 from countersign.agents.journal import Journal
 from countersign.agents.models import resolve_model, resolve_sentinel
 from countersign.agents.run import Call
+from countersign.errors import ModelConfigurationError
 from countersign.playbook.load import load_playbook
 from countersign.playbook.model import Playbook
 from countersign.review.payloads import Admission, AgentMetrics, Intent, Recall, ReviewKey
@@ -41,6 +42,8 @@ LEAST_WAIT_S = 1.0
 SPREAD = 0.25
 """Waits are longer by up to this share, by chance and at most `MAX_SPREAD_S`, so that not all come back at once."""
 MAX_SPREAD_S = 5.0
+SENTINEL = "sentinel"
+"""The agent whose model is not the playbook's."""
 BEAT_EVERY_S = 0.5
 """Tokens come faster than anybody needs to hear of them."""
 
@@ -149,21 +152,43 @@ class Team:
         return self._services
 
     async def deps(
-        self, admission: Admission, *, ask: str = "", intent: Intent | None = None, recall: Recall | None = None
+        self,
+        admission: Admission,
+        agent: str | None,
+        *,
+        ask: str = "",
+        intent: Intent | None = None,
+        recall: Recall | None = None,
     ) -> AgentDeps:
-        """What the agents of this review may know. Every attempt begins here, so the review's lease is renewed here."""
+        """What the agents of this review may know. Every attempt begins here, so the review's lease is renewed here.
+
+        `agent` is who is to be asked, None for nobody: while none of its models may be asked, this raises the wait
+        before it loads the document. A step that waits is tried again and again.
+        """
         with telling_the_door():
             await self._services.door.renew(admission.key.tenant, admission.key.review_id)
         settings = self._services.settings
+        playbook = _with_model(load_playbook(settings.playbooks, admission.playbook), admission.model)
+        if agent is not None:
+            await self._check_circuits(admission, playbook, agent)
         return AgentDeps(
             key=admission.key,
-            playbook=_with_model(load_playbook(settings.playbooks, admission.playbook), admission.model),
+            playbook=playbook,
             document=await self._services.documents.get_text(admission.key.tenant, admission.document.document_id),
             intent=intent,
             recall=recall,
             ask=ask,
             whole_document_chars=settings.whole_document_chars,
         )
+
+    async def _check_circuits(self, admission: Admission, playbook: Playbook, agent: str) -> None:
+        """Raise `ApplicationError` when no model of the agent may be asked now."""
+        try:
+            model = self.sentinel(admission) if agent == SENTINEL else self.model(playbook, agent)
+        except ModelConfigurationError:
+            return  # said where the model is asked, by what the step makes of it
+        if skipped := await in_vain(model, self._services.circuits):
+            raise model_failure(skipped, _chance(), activity.info().attempt)
 
     def model(self, playbook: Playbook, agent: str) -> Model:
         """The model the playbook names for this agent, else the one of the settings."""

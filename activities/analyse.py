@@ -22,7 +22,9 @@ class Analyse:
         """Run one specialist. Its quotations are verified later, by `reconcile`."""
         specialist, key = given.task.specialist, given.admission.key
         with typed_errors():
-            deps = await self._agents.deps(given.admission, ask=given.ask, intent=given.intent, recall=given.recall)
+            deps = await self._agents.deps(
+                given.admission, specialist, ask=given.ask, intent=given.intent, recall=given.recall
+            )
             model = self._agents.model(deps.playbook, specialist)
             run = f"analyse:{specialist}"
             guard = await self._tools.guard(given, deps, run)

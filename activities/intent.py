@@ -19,7 +19,7 @@ class Understand:
         """Read the intent from instruction and document."""
         key = given.admission.key
         with typed_errors():
-            deps = await self._agents.deps(given.admission)
+            deps = await self._agents.deps(given.admission, "intent")
             model = self._agents.model(deps.playbook, "intent")
             async with self._agents.call(key, "intent", model) as call:
                 intent, metrics, degraded = await team.understand(deps, given.ask, call)

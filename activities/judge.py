@@ -2,7 +2,7 @@
 
 from temporalio import activity
 
-from activities.agents import Team
+from activities.agents import SENTINEL, Team
 from activities.failures import typed_errors
 from countersign.agents import sentinel
 from countersign.review.steps import JudgeInput, JudgeResult
@@ -19,9 +19,9 @@ class Judge:
         """Hear the sentinel agent about instruction and document."""
         key = given.admission.key
         with typed_errors():
-            deps = await self._agents.deps(given.admission)
+            deps = await self._agents.deps(given.admission, SENTINEL)
             model = self._agents.sentinel(given.admission)
-            async with self._agents.call(key, "sentinel", model) as call:
+            async with self._agents.call(key, SENTINEL, model) as call:
                 judgement = await sentinel.judge(
                     given.ask, deps.document, given.screening, call, block_above=deps.playbook.block_above
                 )

@@ -27,7 +27,10 @@ class MakePlan:
         While no model may be asked the step waits; a workflow that has waited enough asks again, `by_rule`.
         """
         with typed_errors():
-            deps = await self._agents.deps(given.admission, ask=given.ask, intent=given.intent, recall=given.recall)
+            asked = None if given.by_rule else "plan"
+            deps = await self._agents.deps(
+                given.admission, asked, ask=given.ask, intent=given.intent, recall=given.recall
+            )
         if given.by_rule:
             return PlanResult(plan=_by_rule(deps, "no model may plan"))
         try:

@@ -36,7 +36,10 @@ class Reconcile:
         While no model may be asked the step waits; a workflow that has waited enough asks again, `by_rule`.
         """
         with typed_errors():
-            deps = await self._agents.deps(given.admission, ask=given.ask, intent=given.intent, recall=given.recall)
+            asked = None if given.by_rule else "reconcile"
+            deps = await self._agents.deps(
+                given.admission, asked, ask=given.ask, intent=given.intent, recall=given.recall
+            )
         suggestions = {f.key: (f.preferred.text, f.fallback.text) for f in deps.playbook.families}
         verified = await asyncio.to_thread(verify_reports, given.reports, deps.document, suggestions)
         effects, ungrounded = await asyncio.to_thread(grounded, given.reports, deps.document)

@@ -30,7 +30,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import RunContext
 
 from countersign.breaker.circuits import Circuits
-from countersign.breaker.words import Kind, Permit, Result
+from countersign.breaker.words import Kind, Permit, Result, State
 from countersign.errors import CircuitOpen, CountersignError, Throttled
 
 SILENCE_S = 45.0
@@ -99,6 +99,21 @@ def guarded(model: Model, circuits: Circuits, watch: Watch) -> Model:
         for place, one in enumerate(models)
     ]
     return inner[0] if len(inner) == 1 else FallbackModel(inner[0], *inner[1:])
+
+
+async def in_vain(model: Model, circuits: Circuits) -> list[ModelSkipped]:
+    """What asking would come to, of each model of the chain, when none of them may be asked now; empty when one may.
+
+    Told without asking: nothing is counted, and no probe is had. Whoever asks all the same may still be refused.
+    """
+    skipped = []
+    for one in models_of(model):
+        standing = None if one.provider is None else await circuits.look(circuit_of(one))
+        if standing is None or not standing.wait_s:
+            return []
+        is_open = standing.state is State.OPEN
+        skipped.append(ModelSkipped(one.model_name, retry_after=standing.wait_s, throttled=not is_open))
+    return skipped
 
 
 def passed_over(attempts: Sequence[ModelRequestAttempt]) -> tuple[str, ...]:

@@ -181,6 +181,11 @@ class Circuits:
         """Close the circuit and forget what it learned; calls in flight stay in flight. Raises as `open` does."""
         await self._by_hand("reset", name, by, reason)
 
+    async def look(self, name: str) -> Standing | None:
+        """Where one shared circuit stands; None while it is unknown, or Redis is away. Takes no call's place."""
+        answer = await self._ask("standing", name)
+        return standing_of(name, _pairs(answer), self._rules_of(name), time.time()) if answer else None
+
     async def standing(self) -> tuple[Standing, ...]:
         """Every known circuit by name; while Redis is away, those that this process keeps."""
         names = await self._script.run((KNOWN,), ("names",))

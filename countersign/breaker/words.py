@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from math import inf
 
 BREAKER = "breaker"
 """Who opened a circuit that opened by itself."""
@@ -118,3 +119,10 @@ class Standing:
     transitions: Mapping[State, int]
     results: Mapping[str, int]
     degraded: bool = False
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds for which no call is let through, as far as that can be told without asking; `inf`: until a reset."""
+        if self.state is State.OPEN:
+            return inf if self.probe_in_s is None else self.probe_in_s
+        return self.paused_s

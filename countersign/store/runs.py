@@ -2,6 +2,10 @@
 
 A row belongs to one attempt at a time. The next attempt takes it over (`begin`), and from then on what the former one
 writes is refused: an attempt that only seemed dead sends nothing more, and overwrites nothing.
+
+One that was frozen before its `begin` and thaws after its successor's takes the run back, which wastes one answer of
+its. To tell the two apart, `epoch` would have to be the attempt's start by Temporal's clock, in microseconds:
+it is an integer here, and numbers of attempts do not do (a step that is asked again or reset begins at 1).
 """
 
 import asyncio

@@ -11,7 +11,7 @@ from helpers.world import World
 from provider_lab.script import Rule
 
 from countersign.breaker.circuits import Circuits
-from countersign.breaker.words import Permit, Result
+from countersign.breaker.words import Permit, Result, Standing
 from countersign.errors import CircuitOpen
 from countersign.words import Outcome, Route, Verdict
 from workflows import options
@@ -26,6 +26,10 @@ class Outage(Circuits):
     def __init__(self) -> None:
         self.over = False
         self.asked = 0
+
+    async def look(self, name: str) -> Standing | None:
+        """Only who asks is told."""
+        return None
 
     async def admit(self, name: str) -> Permit:
         self.asked += 1

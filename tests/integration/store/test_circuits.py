@@ -9,13 +9,18 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
 
+from countersign.agents.guarded import circuit_of, in_vain
 from countersign.breaker import circuits as circuits_module
 from countersign.breaker.circuits import ALONE, KNOWN, PREFIX, Circuits
 from countersign.breaker.config import SECOND, Rules, config_of
@@ -612,3 +617,31 @@ async def test_what_a_person_opened_stays_open_without_redis(
     server.valkey.stop()
     assert isinstance(await asked(circuits), Permit)
     assert circuits.degraded
+
+
+def provided(name: str) -> OpenAIChatModel:
+    """A provider's model, which is never asked."""
+    return OpenAIChatModel(name, provider=OpenAIProvider(api_key="none"))
+
+
+async def test_whether_a_model_may_be_asked_is_told_without_asking(valkey: Path, redis: "Redis") -> None:
+    model = provided("m-1")
+    name = circuit_of(model)
+    now = [START]
+    async with opened(valkey, clock=lambda: now[0]) as circuits:
+        assert await in_vain(model, circuits) == [], "nobody has heard of it"
+        await circuits.open(name, reason="maintenance", by="p1:o", for_s=20)
+        (skipped,) = await in_vain(model, circuits)
+        assert (skipped.retry_after, skipped.throttled) == (20, False)
+        assert await in_vain(FallbackModel(model, provided("m-2")), circuits) == [], "the other may be asked"
+        now[0] += 20 * SECOND
+        assert await in_vain(model, circuits) == []
+        (standing,) = await circuits.standing()
+        assert (standing.state, standing.in_flight, standing.results["refused"]) == (State.OPEN, 0, 0), "no probe taken"
+        await circuits.open(name, reason="maintenance", by="p1:o")
+        assert [one.retry_after for one in await in_vain(model, circuits)] == [inf]
+        await circuits.reset(name, reason="done", by="p1:o")
+        permit = await circuits.admit(name)
+        await circuits.done(permit, Result(Kind.THROTTLED, 1.0, retry_after_s=7))
+        (skipped,) = await in_vain(model, circuits)
+        assert (skipped.retry_after, skipped.throttled) == (7, True)
