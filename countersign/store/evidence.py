@@ -268,7 +268,7 @@ class EvidenceBook:
             "WHERE $1::text IS NULL OR tenant = $1 ORDER BY tenant, playbook, contract_type",
             tenant,
         )
-        return tuple(CellRow.of(row, self.policy) for row in rows)
+        return tuple(CellRow.of(row, self.policy, self.audit) for row in rows)
 
     async def history(self, cell: CellKey) -> tuple[HistoryRow, ...]:
         """How the cell's autonomy changed, oldest first."""
