@@ -56,7 +56,7 @@ def shadow_run(tree: Path, home: Path, data: Path, limit: int) -> dict[str, Any]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("COUNTERSIGN_")}
     environment |= {"PYTHONPATH": str(tree), "COUNTERSIGN_HOME": str(home), "COUNTERSIGN_PROBES": "0"}
     command = (sys.executable, "-m", "starters.cli.main", "shadow", "run", str(data), "--limit", str(limit), "--json")
-    done = subprocess.run(command, env=environment, cwd=tree, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, env=environment, cwd=tree, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"countersign shadow run: exit code {done.returncode}\n{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout)

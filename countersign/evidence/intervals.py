@@ -51,7 +51,7 @@ def totals_by_group(groups: Iterable[Hashable], counts: ArrayLike) -> NDArray[np
     return sums
 
 
-def bootstrap(
+def bootstrap(  # noqa: PLR0913 - each has a default
     totals: NDArray[np.float64],
     statistic: Statistic,
     *,

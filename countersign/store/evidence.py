@@ -260,7 +260,7 @@ class EvidenceBook:
         rows = await self._db.fetch(
             "SELECT c.tenant, c.playbook, c.contract_type, c.level AS autonomy, c.arm, c.granted, s.state, "
             "s.confidence, coalesce(p.pairs, 0) AS pairs, coalesce(p.agreed, 0) AS agreed, "
-            f"({cell_states.STILL_OPEN} (c.tenant, c.playbook, c.contract_type) AND r.submitted_at <= s.last_item) "
+            f"({cell_states.STILL_OPEN} (c.tenant, c.playbook, c.contract_type) AND r.submitted_at <= s.last_item) "  # noqa: S608 - no input
             "AS still_open FROM cells c "
             "LEFT JOIN cell_states s USING (tenant, playbook, contract_type, arm) LEFT JOIN (SELECT tenant, playbook, "
             "contract_type, count(*) AS pairs, count(*) FILTER (WHERE agreed) AS agreed FROM pairs "

@@ -22,9 +22,10 @@ class CellRow(_Row):
     `pairs` and `agreed` count reviews that people decided with any arm; `items` are those that count as evidence about
     this one, shadow runs included. `capital` is the e-value against "agreement is at most the bar" of the next level;
     it takes `takes`. `proposed`: the evidence is enough, a signature is missing. `granted`: an override that waits for
-    its first review. `still_open`: reviews that wait for people although later ones have counted; as long as they could
-    turn out to be disagreements that the evidence does not bear, nothing is proposed. `audited` is the share of what would be released
-    that a person looks at all the same, now. `suspicion` is how far the watch is towards taking the level back, in [0, 1).
+    its first review. `still_open`: reviews that wait for people although later ones have counted; while they
+    could turn out to be disagreements that the evidence does not bear, nothing is proposed. `audited` is the share of
+    what would be released that a person looks at all the same. `suspicion` is how far the watch is towards taking the
+    level back, in [0, 1).
     """
 
     tenant: str

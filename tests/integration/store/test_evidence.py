@@ -186,7 +186,8 @@ async def test_what_is_open_counts_as_a_disagreement_until_it_is_decided(story: 
     await story.agreed()
     assert (await story.cell()).proposed
     insert = (
-        "INSERT INTO reviews (tenant, review_id, workflow_id, stage, playbook, contract_type, waiting_for, submitted_at) "
+        "INSERT INTO reviews (tenant, review_id, workflow_id, stage, playbook, contract_type, waiting_for, "
+        "submitted_at) "
         "VALUES ('acme', $1, $1, 'sign', 'lenient', 'nda', 'reviewer', $2)"
     )
     await story.services.db.execute(insert, "later", AT + timedelta(hours=1000))
@@ -195,7 +196,7 @@ async def test_what_is_open_counts_as_a_disagreement_until_it_is_decided(story: 
         await story.services.db.execute(insert, f"slow{number}", AT + timedelta(hours=number))
     cell = await story.cell()
     assert (cell.proposed, cell.still_open) == (False, 3)
-    with pytest.raises(DecisionRefused, match="3 of the reviews that were submitted before .* not decided yet"):
+    with pytest.raises(DecisionRefused, match=r"3 of the reviews that were submitted before .* not decided yet"):
         await story.signed()
     await story.services.db.execute("UPDATE reviews SET outcome = 'approved', waiting_for = NULL")
     await story.signed()
