@@ -32,6 +32,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/fairness.py
 	@$(BIN)/python benchmarks/spike.py
 	@$(BIN)/python benchmarks/autonomy.py
+	@$(BIN)/python benchmarks/shadow.py
 	@$(BIN)/python benchmarks/learning.py
 	@$(BIN)/python benchmarks/batch.py --quick
 	@$(BIN)/python benchmarks/outage.py

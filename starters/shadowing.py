@@ -60,7 +60,7 @@ async def run_cases(client: ReviewClient, run: Run, tell: Tell) -> None:
         nonlocal done
         review_id = f"{run.run_id}-{position}"
         async with slots:
-            labels = case.labels.model_copy(update={"name": case.name, "counts": not known})
+            labels = case.labels.model_copy(update={"name": case.name, "counts": case.labels.counts and not known})
             await store.add(run.tenant, run.run_id, review_id, position, labels)
             try:
                 failure = await _reviewed(

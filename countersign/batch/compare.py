@@ -216,8 +216,8 @@ def _with_people(pairs: Sequence[_Pair]) -> WithPeople | None:
     return WithPeople(
         reviews=len(signed),
         clauses=len(judged),
-        stored=bootstrap(totals, lambda sums: ratio(sums[:, 0], sums[:, 2])),
-        again=bootstrap(totals, lambda sums: ratio(sums[:, 1], sums[:, 2])),
+        stored=bootstrap(totals, lambda sums: ratio(sums[:, 0], sums[:, 2]), share=True),
+        again=bootstrap(totals, lambda sums: ratio(sums[:, 1], sums[:, 2]), share=True),
         difference=bootstrap(totals, lambda sums: ratio(sums[:, 1] - sums[:, 0], sums[:, 2])),
         stored_only=stored_only,
         again_only=again_only,
@@ -264,7 +264,7 @@ def _machine_ms(timings_ms: dict[str, int]) -> float:
 
 def _share(judged: Sequence[tuple[str, bool]]) -> Estimate:
     totals = totals_by_group((group for group, _ in judged), [(float(is_so), 1.0) for _, is_so in judged] or [[]])
-    return bootstrap(totals, lambda sums: ratio(sums[:, 0], sums[:, 1])) if judged else Estimate(None)
+    return bootstrap(totals, lambda sums: ratio(sums[:, 0], sums[:, 1]), share=True) if judged else Estimate(None)
 
 
 def _mean_difference(pairs: Sequence[tuple[float, float]]) -> Estimate:

@@ -130,6 +130,7 @@ def _figures(clause: str, items: Sequence[Judged], nothing: Collection[str], sam
             lambda sums: ratio(sums[:, above] * len(below), sums[:, list(below)].sum(axis=1)),
             samples=samples,
             seed=seed,
+            share=True,
         )
 
     return Agreement(

@@ -106,6 +106,11 @@ class Growth(Frozen):
         """A new test with the starting capital. Only for one that had reached its threshold: see `level`."""
         return Growth(bar=self.bar)
 
+    def doubted(self, items: int) -> "Growth":
+        """The least that the evidence can come to with so many items more: as if nothing in them agreed."""
+        capitals = tuple(at + items * log1p(-bet) for at, (bet, _) in zip(self.log_capitals, BETS, strict=True))
+        return self.model_copy(update={"log_capitals": capitals})
+
     def still_needed(self, threshold: float) -> int:
         """Items that would still be needed if every one agreed; each makes the capital grow, so bisection finds it."""
         if self.reached(threshold):

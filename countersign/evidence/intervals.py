@@ -51,20 +51,22 @@ def totals_by_group(groups: Iterable[Hashable], counts: ArrayLike) -> NDArray[np
     return sums
 
 
-def bootstrap(
+def bootstrap(  # noqa: PLR0913 - each has a default
     totals: NDArray[np.float64],
     statistic: Statistic,
     *,
     confidence: float = 0.95,
     samples: int = 2000,
     seed: int = 20_260,
+    share: bool = False,
 ) -> Estimate:
     """A figure of summed counts with its percentile bootstrap interval, drawing whole groups (Efron 1979; Field and
     Welsh, JRSS-B 69:369, 2007, for groups).
 
     `totals` has one row a group. Items of one contract share their causes, so contracts are drawn and not items.
     Samples in which the figure is not defined are left out. The seed is fixed: the same data give the same interval.
-    With fewer than two groups there is no interval.
+    With fewer than two groups there is no interval. `share` says that the figure is a share: where it is 0 or 1 every
+    draw is the same, which proves nothing, so the end that it leaves open is Wilson's for as many groups.
     """
     whole = statistic(totals.sum(axis=0, keepdims=True)) if len(totals) else np.asarray([np.nan])
     if not np.isfinite(whole[0]):
@@ -76,6 +78,8 @@ def bootstrap(
     figures = statistic(draws @ totals)
     figures = figures[np.isfinite(figures)]
     low, high = np.quantile(figures, [(1 - confidence) / 2, (1 + confidence) / 2])
+    if share and low == high and whole[0] in (0.0, 1.0):
+        low, high = wilson(int(whole[0]) * len(totals), len(totals), confidence)
     return Estimate(float(whole[0]), float(low), float(high))
 
 

@@ -10,8 +10,12 @@ then taken back; before that a severity-1 error takes gains and leaves losses. S
 chance to an arm that never earned one. An arm that stays at the bar or above it is taken back by its watch once in
 `run_length` looked-at items on average, or more rarely.
 
-What is assumed. Items are counted in an order that does not depend on what people decided about them: the caller should
-feed them in the order in which they were submitted, as disagreements may take longer.
+What is assumed. Items are counted in an order that does not depend on what people decided about them: the caller feeds
+them in the order in which they were submitted, as disagreements may take longer. For the same reason items that were
+submitted and are not yet decided count as disagreements where a level is proposed or signed for (`still_open`): the
+capital with them is never more than it will be, so the guarantee holds by the clock too and not by items alone.
+Items that nobody ever decides (expired) are taken to be like those that somebody does. `alpha` is of each arm, cell and
+level by itself: over many of them false promotions add up.
 """
 
 from math import exp
@@ -169,13 +173,16 @@ def observe(state: CellState, observation: Observation, policy: EvidencePolicy) 
     return after, Change(before=state.level, after=level, rule=rule, reason=reason)
 
 
-def propose(state: CellState, policy: EvidencePolicy) -> Proposal | None:
-    """The next level, where the evidence is enough for it now; None where it is not or there is none."""
+def propose(state: CellState, policy: EvidencePolicy, still_open: int = 0) -> Proposal | None:
+    """The next level, where the evidence is enough for it now; None where it is not or there is none.
+
+    It has to be enough whatever comes of `still_open` items that were submitted before the last and are not decided.
+    """
     if state.level is Autonomy.AUTONOMOUS:
         return None
     after = LADDER[LADDER.index(state.level) + 1]
     growth = state.track(after).growth
-    if not growth.reached(policy.threshold) or growth.agreement is None:
+    if not growth.doubted(still_open).reached(policy.threshold) or growth.agreement is None:
         return None
     return Proposal(
         arm=state.arm,

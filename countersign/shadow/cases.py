@@ -138,11 +138,16 @@ def read_cases(source: Path, playbook: str, *, limit: int | None = None) -> Case
 
 
 def of_playbook(case: Case, families: Sequence[str]) -> Case:
-    """The case with labels of these families alone: of others the playbook does not ask."""
+    """The case with labels of these families alone: of others the playbook does not ask.
+
+    It counts as evidence where the whole was judged: by a decision, or by a label for every family. That is settled
+    here, before the agents have said anything; to choose by what they claim would leave out where they claim too much.
+    """
     people = tuple(
         {clause: label for clause, label in person.items() if clause in families} for person in case.labels.people
     )
-    labels = case.labels.model_copy(update={"people": people})
+    whole = case.labels.decision is not None or bool(people and set(families) <= people[0].keys())
+    labels = case.labels.model_copy(update={"people": people, "counts": case.labels.counts and whole})
     return Case(case.name, labels, case.playbook, case.path, case.text, case.ask)
 
 

@@ -4,7 +4,7 @@ Three ways to judge: by the edits a person made to what they were shown, blind (
 and was shown nothing), and by labels that were given with a case. Several findings on one clause count as the gravest.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic import Field
@@ -80,7 +80,11 @@ def judgement(clauses: Sequence[Compared], *, agreed: bool = True) -> Judgement:
 
 
 def by_edits(before: Sequence[Finding], verdict: Verdict, edits: Sequence[Edit]) -> Judgement:
-    """What a person left of what they were shown. A rejected review agrees in nothing: why is not for us to guess."""
+    """What a person left of what they were shown. A rejected review agrees in nothing: why is not for us to guess.
+
+    What was approved as shown agrees in everything, though a person who sees a finding is led by it: a blind shadow
+    review (`blind`) is the harder test.
+    """
     said, agreed = gravest(before), gravest(_after(before, edits))
     restated = {
         finding.clause
@@ -106,7 +110,35 @@ def by_edits(before: Sequence[Finding], verdict: Verdict, edits: Sequence[Edit])
                 confidence=mine.confidence if mine else None,
             )
         )
-    return judgement(clauses, agreed=verdict is not Verdict.REJECT)
+    agreeing = {one.clause for one in clauses if one.judged("").agreed}
+    return judgement([*clauses, *_beneath(before, edits, agreeing)], agreed=verdict is not Verdict.REJECT)
+
+
+def _beneath(before: Sequence[Finding], edits: Sequence[Edit], agreeing: Collection[str]) -> list[Compared]:
+    """Findings that were changed without changing their clause's gravest: an amendment is never full agreement.
+
+    They stand beside the clause's own row, with their own severities, so that a small change under a critical finding
+    is a small disagreement and no severity-1 error.
+    """
+    mine, theirs = ({one.id: one for one in findings} for findings in (before, _after(before, edits)))
+    changed = [name for name in dict.fromkeys((*mine, *theirs)) if mine.get(name) != theirs.get(name)]
+    rows = []
+    for said, left in ((mine.get(name), theirs.get(name)) for name in changed):
+        finding = said or left
+        if finding is not None and finding.clause in agreeing:
+            rows.append(
+                Compared(
+                    clause=finding.clause,
+                    agent=_position(said),
+                    person=_position(left),
+                    agent_severity=_severity(said),
+                    person_severity=_severity(left),
+                    agent_quote=_quote(said),
+                    person_quote=_quote(left),
+                    confidence=said.confidence if said else None,
+                )
+            )
+    return rows
 
 
 def blind(before: Sequence[Finding], verdict: Verdict, edits: Sequence[Edit], object_at: Severity) -> Judgement:
@@ -150,6 +182,8 @@ def by_labels(
 
     A label without a severity says nothing about it, so none is compared: then no clause counts as a severity-1 error.
     It is the whole review that was judged where there is a decision, or a label for every clause the agents claim.
+    A choice of cases by what the agents claim would be one in their favour, so whoever runs labelled cases settles
+    beforehand which of them count (`cases.of_playbook`); this is but the last guard.
     """
     said = gravest(before)
     first = people[0] if people else {}

@@ -26,6 +26,12 @@ ON CONFLICT (tenant, playbook, contract_type, arm) DO UPDATE SET policy = exclud
     last_item = excluded.last_item, confidence = excluded.confidence, fitted = excluded.fitted, updated_at = now()
 """
 
+STILL_OPEN = (
+    "SELECT count(*) FROM reviews r WHERE r.outcome IS NULL AND r.waiting_for IS NOT NULL "
+    "AND (r.tenant, r.playbook, r.contract_type) ="
+)
+"""Of any arm, as the projection does not have it: more than there are can only delay a promotion."""
+
 
 @dataclass
 class Stored:
@@ -81,6 +87,12 @@ async def pairs(connection: asyncpg.Connection, cell: CellKey, arm: str) -> list
         arm,
     )
     return [Pair(row["stated"], row["agreement"], row["propensity"], row["least"] / row["propensity"]) for row in rows]
+
+
+async def still_open(connection: asyncpg.Connection, cell: CellKey, last_item: datetime | None) -> int:
+    """How many reviews of the cell wait for people that were submitted before the last item that counted."""
+    found: int = await connection.fetchval(f"{STILL_OPEN} ($1, $2, $3) AND r.submitted_at <= $4", *cell, last_item)
+    return found
 
 
 async def lock(connection: asyncpg.Connection, cell: CellKey, *, make: bool = True) -> None:

@@ -15,7 +15,7 @@ import asyncpg
 from countersign.errors import DecisionRefused, NotFound
 from countersign.evidence.arms import Arm, CellKey
 from countersign.evidence.audit_sample import AuditPolicy, draw, share_looked_at
-from countersign.evidence.confidence import Confidence, learned
+from countersign.evidence.confidence import Confidence, due, learned
 from countersign.evidence.level import (
     CellState,
     Change,
@@ -43,8 +43,6 @@ from countersign.words import Autonomy
 
 SYSTEM = "countersign"
 """In whose name a change stands that no person made."""
-REFIT = 0.1
-"""The confidence map is fitted anew when the pairs have grown by this share."""
 
 _STATE = """
 SELECT c.level, c.arm, c.granted, s.state, s.policy, s.confidence
@@ -205,7 +203,7 @@ class EvidenceBook:
                 rule = "critical" if item.observation.critical else "watch"
                 reason = "the evidence in the order of submission, an item that came late among it, does not carry it"
                 change = Change(before=before, after=stored.state.level, rule=rule, reason=reason)
-        if stored.state.items >= stored.fitted * (1 + REFIT):
+        if due(stored.state.items, stored.fitted):
             stored.confidence = learned(
                 item.arm, await cell_states.pairs(connection, cell, item.arm), self.target_error
             )
@@ -222,7 +220,15 @@ class EvidenceBook:
             arm = await self._current(connection, cell)
             stored = await cell_states.load(connection, cell, arm, self.policy)
             await self._under_policy(connection, cell, arm, stored)
-            proposal = propose(stored.state, self.policy)
+            still_open = await cell_states.still_open(connection, cell, stored.last_item)
+            proposal = propose(stored.state, self.policy, still_open)
+            if proposal is None and propose(stored.state, self.policy) is not None:
+                raise DecisionRefused(
+                    f"{still_open} of the reviews that were submitted before the last one counted are not decided yet, "
+                    "and the evidence is not enough should people disagree with them",
+                    remedy="Decide them first (`countersign queue`); what takes long is often what is wrong",
+                    rule="open",
+                )
             if proposal is None or (level is not None and proposal.after is not level):
                 raise DecisionRefused(
                     f"the evidence is not enough for {level or 'a higher level'} than {stored.state.level}",
@@ -252,15 +258,17 @@ class EvidenceBook:
     async def cells(self, tenant: str | None = None) -> tuple[CellRow, ...]:
         """Every cell that has evidence or was given a level, with its present arm."""
         rows = await self._db.fetch(
-            "SELECT c.tenant, c.playbook, c.contract_type, c.level AS autonomy, c.arm, c.granted, s.state, "
-            "s.confidence, coalesce(p.pairs, 0) AS pairs, coalesce(p.agreed, 0) AS agreed FROM cells c "
+            "SELECT c.tenant, c.playbook, c.contract_type, c.level AS autonomy, c.arm, c.granted, s.state, "  # noqa: S608 - of a constant
+            "s.confidence, coalesce(p.pairs, 0) AS pairs, coalesce(p.agreed, 0) AS agreed, "
+            f"({cell_states.STILL_OPEN} (c.tenant, c.playbook, c.contract_type) AND r.submitted_at <= s.last_item) "
+            "AS still_open FROM cells c "
             "LEFT JOIN cell_states s USING (tenant, playbook, contract_type, arm) LEFT JOIN (SELECT tenant, playbook, "
             "contract_type, count(*) AS pairs, count(*) FILTER (WHERE agreed) AS agreed FROM pairs "
             "GROUP BY tenant, playbook, contract_type) p USING (tenant, playbook, contract_type) "
             "WHERE $1::text IS NULL OR tenant = $1 ORDER BY tenant, playbook, contract_type",
             tenant,
         )
-        return tuple(CellRow.of(row, self.policy) for row in rows)
+        return tuple(CellRow.of(row, self.policy, self.audit) for row in rows)
 
     async def history(self, cell: CellKey) -> tuple[HistoryRow, ...]:
         """How the cell's autonomy changed, oldest first."""

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from countersign.evidence.audit_sample import AuditPolicy, share_looked_at
 from countersign.evidence.level import LADDER, CellState, EvidencePolicy, propose
 from countersign.words import Autonomy
 
@@ -21,7 +22,10 @@ class CellRow(_Row):
     `pairs` and `agreed` count reviews that people decided with any arm; `items` are those that count as evidence about
     this one, shadow runs included. `capital` is the e-value against "agreement is at most the bar" of the next level;
     it takes `takes`. `proposed`: the evidence is enough, a signature is missing. `granted`: an override that waits for
-    its first review. `suspicion` is how far the watch is towards taking the level back, in [0, 1).
+    its first review. `still_open`: reviews that wait for people although later ones have counted; while they
+    could turn out to be disagreements that the evidence does not bear, nothing is proposed. `audited` is the share of
+    what would be released that a person looks at all the same. `suspicion` is how far the watch is towards taking the
+    level back, in [0, 1).
     """
 
     tenant: str
@@ -40,6 +44,8 @@ class CellRow(_Row):
     takes: float | None = None
     still_needed: int | None = None
     proposed: bool = False
+    still_open: int = 0
+    audited: float = 1.0
     reasons: tuple[str, ...] = ()
     suspicion: float = 0.0
     overridden: bool = False
@@ -48,22 +54,23 @@ class CellRow(_Row):
     threshold_pairs: int = 0
 
     @classmethod
-    def of(cls, row: Mapping[str, Any], policy: EvidencePolicy) -> Self:
+    def of(cls, row: Mapping[str, Any], policy: EvidencePolicy, audit: AuditPolicy) -> Self:
         """From a cell joined with its arm's state."""
         given = {name: row[name] for name in ("tenant", "playbook", "contract_type", "autonomy", "pairs", "agreed")}
-        given |= {"arm": row["arm"] or "", "granted": row["granted"]}
+        given |= {"arm": row["arm"] or "", "granted": row["granted"], "still_open": row["still_open"]}
         if row["confidence"]:
             given |= {name: row["confidence"][name] for name in ("threshold", "threshold_pairs")}
         if not row["state"]:
             return cls.model_validate(given)
         state = CellState.model_validate(row["state"])
         given |= {"items": state.items, "criticals": state.criticals, "suspicion": state.suspicion(policy)}
+        given["audited"] = share_looked_at(state.level, state.suspicion(policy), audit)
         held = LADDER[1 : LADDER.index(state.level) + 1]
         given["overridden"] = any(state.track(level).overridden for level in held)
         if state.level is not Autonomy.AUTONOMOUS:
             after = LADDER[LADDER.index(state.level) + 1]
             growth = state.track(after).growth
-            proposal = propose(state, policy)
+            proposal = propose(state, policy, row["still_open"])
             given |= {
                 "agreement": growth.agreement,
                 "next_level": after,

@@ -19,7 +19,7 @@ def cells_table(rows: "Sequence[CellRow]") -> RenderableType:
         return Text("No cell has evidence or was given anything: all are supervised.")
     table = table_of(
         *("tenant", "playbook", "contract type", "autonomy", "arm", "items", "agreement", "next level", "evidence"),
-        *("still needed", "watch"),
+        *("still needed", "looked at", "watch"),
     )
     for row in rows:
         level = f"{row.autonomy}{' (override)' if row.overridden or row.granted else ''}"
@@ -35,7 +35,8 @@ def cells_table(rows: "Sequence[CellRow]") -> RenderableType:
             cell(f"{row.agreement:.3f}" if row.agreement is not None else None),
             cell(f"{row.next_level} (above {row.bar:g})" if row.next_level and row.bar else None),
             cell(capital, "green" if row.proposed else ""),
-            cell(needed),
+            cell(needed if not row.still_open else f"{needed}, {row.still_open} open"),
+            cell(f"{row.audited:.0%}"),
             cell(f"{row.suspicion:.0%}" if row.suspicion else None, "red" if row.suspicion > 0.5 else ""),
         )
     return table

@@ -73,7 +73,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     CASES.jsonl is an object: "path" (relative to the file) or "text"; "labels": clause family to "present", "absent", a
     position, or {"label", "severity", "quote"}; or "decision": approve, amend or reject; optional "second" (another
     person's labels), "playbook", "ask", "name". A pair counts towards autonomy where the whole was judged: a decision,
-    or a label for every clause that the agents report.
+    or a label ("absent" too) for every clause family of the playbook.
 
     Uses the stack that runs, or starts one in COUNTERSIGN_HOME for as long as the run takes.
     """

@@ -210,6 +210,13 @@ def test_the_bootstrap_covers_and_repeats() -> None:
     assert covered >= 180
 
 
+def test_agreement_without_a_fault_is_not_certain() -> None:
+    items = [Judged(f"c{number // 5}", str(number % 5), "absent", "absent") for number in range(50)]
+    overall = compare(items).overall.agreement
+    assert (overall.value, overall.high) == (1.0, 1.0)
+    assert overall.low == wilson(10, 10)[0] < 0.75
+
+
 def test_groups_are_summed_in_order_of_first_appearance() -> None:
     assert totals_by_group("bab", [[1, 2], [3, 4], [5, 6]]).tolist() == [[6, 8], [3, 4]]
     assert ratio(np.asarray([1.0, 1.0]), np.asarray([2.0, 0.0]))[0] == 0.5

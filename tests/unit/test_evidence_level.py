@@ -216,3 +216,24 @@ def test_arms_at_the_bar_are_seldom_proposed_even_with_critical_errors_on_the_wa
                 break
     assert falsely <= 300 * 0.1 + 3 * (300 * 0.1 * 0.9) ** 0.5
     assert Growth(bar=0.8) == start("arm", policy).semi.growth
+
+
+@pytest.mark.parametrize(("counted", "proposes"), [(False, True), (True, False)])
+def test_slow_disagreements_buy_no_promotion(counted: bool, proposes: bool) -> None:
+    """An arm exactly at the bar whose agreements are signed at once and whose disagreements lie for 100 items."""
+    rng = np.random.default_rng(3)
+    runs, delay, found = 40, 100, 0
+    for _ in range(runs):
+        right = rng.random(400) < POLICY.semi_bar
+        decided = sorted((at if good else at + delay, at) for at, good in enumerate(right.tolist()))
+        growth, seen = Growth(bar=POLICY.semi_bar), 0
+        proposed = False
+        for by_then, at in decided:
+            growth, seen = growth.seen(GOOD if right[at] else BAD), seen + 1
+            state = start("a", POLICY)
+            state = state.model_copy(update={"semi": state.semi.model_copy(update={"growth": growth})})
+            submitted = min(by_then + 1, 400)
+            proposed |= propose(state, POLICY, submitted - seen if counted else 0) is not None
+        found += proposed
+    assert (found / runs > 0.3) is proposes
+    assert proposes or found / runs <= 0.15

@@ -1,11 +1,13 @@
 """A state rebuilt from its pairs, overrides, and what stated confidence is worth."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from countersign.evidence.confidence import FEWEST, Pair, learned
+from countersign.evidence.confidence import DELTA, FEWEST, Pair, due, learned, part_of_delta
 from countersign.evidence.level import LADDER, EvidencePolicy, observe, override, propose, start
 from countersign.evidence.observation import Observation
 from countersign.evidence.replay import rebuilt
@@ -87,7 +89,7 @@ def pairs(n: int, seed: int = 1) -> list[Pair]:
 def test_too_few_pairs_say_nothing() -> None:
     assert learned("arm", pairs(2 * FEWEST - 2), 0.05) is None
     # Without an error, but too few to show that there is less than one in twenty.
-    assert learned("arm", [Pair(0.9, 1.0)] * 2 * FEWEST, 0.05) is None
+    assert learned("arm", [Pair(0.9, 1.0)] * 2 * FEWEST, 0.02) is None
 
 
 def test_the_threshold_lies_where_the_errors_end() -> None:
@@ -104,6 +106,29 @@ def test_the_threshold_lies_where_the_errors_end() -> None:
     assert not low.enough
     assert "is below" in low.shortfall
     assert "calibrated on 600 pairs" in low.note
+
+
+def test_fits_share_delta_and_judge_on_new_pairs() -> None:
+    fitted, at = 0, []
+    for number in range(1, 10_000):
+        if due(number, fitted):
+            at.append(number)
+            fitted = number
+    assert at == [240, 480, 960, 1920, 3840, 7680]
+    assert all(later - later // 2 <= later - before for before, later in pairwise(at)), "the newer half is new"
+    assert sum(part_of_delta(number) for number in at) <= DELTA
+
+
+def test_no_threshold_that_was_ever_in_force_is_wrong_more_often_than_promised() -> None:
+    """An arm that errs in 7 % of everything, whatever it says of itself, against a target of 5 %: none is right."""
+    rng = np.random.default_rng(5)
+    runs, wrong = 300, 0
+    for _ in range(runs):
+        stated, right = rng.uniform(0.5, 1.0, 1920), rng.random(1920) < 0.93
+        history = [Pair(float(sure), float(good)) for sure, good in zip(stated, right, strict=True)]
+        fits = [learned("arm", history[:number], 0.05) for number in (240, 480, 960, 1920)]
+        wrong += any(fit is not None and fit.threshold is not None for fit in fits)
+    assert wrong / runs <= DELTA + 0.03
 
 
 def test_where_nothing_is_safe_nothing_is_sure_enough() -> None:

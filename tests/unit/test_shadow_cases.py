@@ -104,6 +104,14 @@ def test_labels_the_playbook_does_not_ask_about_are_left_out(tmp_path: Path) -> 
     assert [set(person) for person in kept.labels.people] == [{"law"}, set()]
 
 
+def test_what_counts_as_evidence_is_settled_by_the_labels_alone(tmp_path: Path) -> None:
+    """A clause nobody labelled could only be claimed wrongly, and leaving out such cases would favour the agents."""
+    part, whole = {"law": "present"}, {"law": "present", "term": "absent"}
+    rows = ({"text": "t", "labels": part}, {"text": "t", "labels": whole}, {"text": "t", "decision": "approve"})
+    cases = read_cases(jsonl(tmp_path, *rows), "nda").cases
+    assert [of_playbook(case, ["law", "term"]).labels.counts for case in cases] == [False, True, True]
+
+
 def test_a_case_that_is_not_there_is_said_when_it_is_read(tmp_path: Path) -> None:
     found: Cases = read_cases(jsonl(tmp_path, {"path": "gone.pdf", "decision": "approve"}), "nda")
     with pytest.raises(InvalidRequest, match=r"gone\.pdf: cannot be read"):

@@ -56,6 +56,30 @@ def test_a_critical_finding_that_a_person_adds_is_a_severity_1_error(said: tuple
     assert found.agreement < 1
 
 
+@given(findings, st.data())
+def test_no_amendment_is_full_agreement(said: tuple[Finding, ...], data: st.DataObject) -> None:
+    """Whichever finding it touches: of two on one clause the milder one, too, was shown, and was changed."""
+    severity = st.sampled_from(list(Severity))
+    edits = [st.builds(Edit, action=st.just("add"), clause=st.sampled_from(CLAUSES), severity=severity)]
+    if said:
+        one = data.draw(st.sampled_from(said))
+        others = [each for each in Severity if each is not one.severity]
+        edits += [
+            st.just(Edit(action="remove", finding_id=one.id)),
+            st.builds(Edit, action=st.just("set"), finding_id=st.just(one.id), severity=st.sampled_from(others)),
+        ]
+    edit = data.draw(st.one_of(edits))
+    found = by_edits(said, Verdict.AMEND, (edit,))
+    assert found.agreement < 1
+
+
+def test_a_small_change_beneath_a_critical_finding_is_no_severity_1_error() -> None:
+    said = (finding(1, severity=Severity.CRITICAL), finding(2, severity=Severity.LOW))
+    found = by_edits(said, Verdict.AMEND, (Edit(action="remove", finding_id="F2"),))
+    assert not found.critical
+    assert 0.5 < found.agreement < 1
+
+
 def test_a_rejected_review_agrees_in_nothing_and_is_no_severity_1_error() -> None:
     found = by_edits((finding(1),), Verdict.REJECT, ())
     assert (found.agreement, found.critical) == (0.0, False)

@@ -182,6 +182,27 @@ async def test_a_signature_takes_evidence_that_is_enough_now(story: Story) -> No
         await story.book.demote(CELL, SUP, by_hash="p1:i", reason="again")
 
 
+async def test_what_is_open_counts_as_a_disagreement_until_it_is_decided(story: Story) -> None:
+    await story.agreed()
+    assert (await story.cell()).proposed
+    insert = (
+        "INSERT INTO reviews (tenant, review_id, workflow_id, stage, playbook, contract_type, waiting_for, "
+        "submitted_at) "
+        "VALUES ('acme', $1, $1, 'sign', 'lenient', 'nda', 'reviewer', $2)"
+    )
+    await story.services.db.execute(insert, "later", AT + timedelta(hours=1000))
+    assert (await story.cell()).proposed, "submitted after everything that counted, so it was not passed over"
+    for number in range(3):
+        await story.services.db.execute(insert, f"slow{number}", AT + timedelta(hours=number))
+    cell = await story.cell()
+    assert (cell.proposed, cell.still_open) == (False, 3)
+    with pytest.raises(DecisionRefused, match=r"3 of the reviews that were submitted before .* not decided yet"):
+        await story.signed()
+    await story.services.db.execute("UPDATE reviews SET outcome = 'approved', waiting_for = NULL")
+    await story.signed()
+    assert (await story.standing()).level is SEMI
+
+
 async def test_an_item_counts_once_however_often_it_comes_and_a_document_once(story: Story) -> None:
     given = story.given("r1")
     results = await asyncio.gather(*(story.observed(given) for _ in range(4)))
