@@ -154,14 +154,19 @@ async def test_every_endpoint_to_every_role_of_own_and_other_tenant(gate: Gate, 
     review_id = (await gate.submit("owner", nda("four (4) years"))).json()["review_id"]
     await gate.until_signing("auditor", review_id)
 
+    # There is no such effect and no such batch: whoever may ask is told so.
+    place = {"review_id": review_id, "effect": "E9", "batch_id": "none"}
+
     async def ask(endpoint: Endpoint, who: str) -> None:
         async with (
             gate.client(who) as client,
-            client.stream(endpoint.method, endpoint.path.format(review_id=review_id), json=endpoint.body) as answer,
+            client.stream(endpoint.method, endpoint.path.format(**place), json=endpoint.body) as answer,
         ):
             expected = endpoint.expected(who)
             # The desk, too, has a say in what the table allows: nobody has asked a question, say.
             allowed = (200, 409) if expected == 200 and endpoint.method == "POST" else (expected,)
+            if expected == 200 and endpoint.path.endswith(("{effect}", "{batch_id}")):
+                allowed = (404, 409)
             assert answer.status_code in allowed, (endpoint, who, await answer.aread())
 
     # Decisions last: they change what there is to see.
