@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from countersign.errors import DecisionRefused
-from countersign.review.payloads import Answer, Decision, DecisionRecord, SigningPolicy, SigningTerms
+from countersign.review.payloads import Answer, Decision, DecisionRecord, SigningPolicy, SigningTerms, View
 from countersign.review.proof import Provable, act_of, check_proof, usable
 from countersign.review.same import is_among, same_person
 from countersign.words import Severity
@@ -171,4 +171,6 @@ def stand_for(decision: Decision | DecisionRecord) -> tuple[str, ...]:
 
 
 def _id_of(given: Provable) -> str | None:
+    if isinstance(given, View):
+        return given.view_id
     return given.answer_id if isinstance(given, Answer) else given.decision_id
