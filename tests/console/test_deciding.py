@@ -32,6 +32,7 @@ def test_a_view_is_stated_by_keyboard_before_the_confidence_is_shown_and_both_ar
         expect(page.get_by_role("heading", name="What would you do?")).to_be_visible()
         expect(page.locator("main")).not_to_contain_text("% sure")
         expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+        assert barriers(page) == []
         page.keyboard.press("r")
         expect(page.get_by_role("button", name="I would not sign")).to_be_focused()
         page.keyboard.press("Enter")
