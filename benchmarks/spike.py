@@ -143,7 +143,7 @@ async def let_in(services: Services, names: Sequence[str]) -> dict[tuple[str, st
     tokens = {}
     for number, tenant in enumerate(names):
         for user in spike_plan.users(number):
-            made = await services.keys.create(tenant, user, {Role.REQUESTER})
+            made = await services.keys.create(tenant, user, {Role.REQUESTER}, by="benchmark")
             tokens[tenant, user] = made.secret_text
     return tokens
 

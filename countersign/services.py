@@ -49,6 +49,8 @@ from countersign.trail.trail import AuditTrail
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from countersign.access.redirect import CodeFlow
+
 
 class Servers(Protocol):
     """Where the two databases are."""
@@ -111,6 +113,16 @@ class Services:
     def authenticator(self) -> Authenticator:
         """Who is asking, by API key or token. Raises `InvalidRequest` when the OIDC settings are half set."""
         return Authenticator.of(self.settings, self.keys, self.pseudonyms)
+
+    @cached_property
+    def code_flow(self) -> "CodeFlow | None":
+        """Signing in at the OIDC issuer by redirect, if the settings name a client there. Raises `InvalidRequest`."""
+        oidc = self.authenticator.oidc
+        if oidc is None or self.settings.oidc_client_id is None:
+            return None
+        from countersign.access.redirect import CodeFlow, FlowPolicy
+
+        return CodeFlow(FlowPolicy.of(self.settings), oidc, self.vault)
 
     async def gateway_key(self) -> SigningKey:
         """The key that the gateway signs decisions with, its public half registered. Raises `InvalidRequest`."""

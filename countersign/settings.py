@@ -69,7 +69,8 @@ class Settings(BaseSettings):
     probes: bool = True
     """Whether reviews may carry vigilance probes at all; how many do is the limit `probe_share`."""
     console_url: str | None = None
-    """Where people reach the console (https://countersign.example): notifications then link to their review."""
+    """Where people reach the console (https://countersign.example): notifications then link to their review, and an
+    OIDC issuer sends people back there who signed in."""
     smtp_url: SecretStr | None = None
     """Server that takes notifications by e-mail: smtps://user:password@host:465, or smtp:// for one with STARTTLS."""
     smtp_from: str = "countersign@localhost"
@@ -94,9 +95,18 @@ class Settings(BaseSettings):
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8480, ge=0, le=65_535)
     """Port of the HTTP gateway; 0 takes a free one."""
+    metrics_token: SecretStr | None = Field(default=None, min_length=16)
+    """Who sends it as a bearer token sees `/metrics` of all tenants, and nothing else: for the house's own Prometheus.
+    Keys see their tenant's."""
     oidc_issuer: str | None = None
     """Issuer of OIDC bearer tokens; unset: API keys alone."""
     oidc_audience: str | None = None
+    oidc_client_id: str | None = None
+    """What the console is called at the issuer: with it people sign in there. Takes `console_url`."""
+    oidc_client_secret: SecretStr | None = None
+    """If the issuer gave it one; sign-ins are bound by PKCE either way."""
+    oidc_scope: str = Field(default="openid", pattern=r"^(?:.* )?openid(?: .*)?$")
+    """What the console asks the issuer for, if the claims take more than `openid`."""
     oidc_jwks_url: str | None = None
     """Where the issuer's keys are; unset: as its discovery document says."""
     oidc_role_claim: str = "roles"

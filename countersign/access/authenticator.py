@@ -9,7 +9,7 @@ from countersign.settings import Settings
 from countersign.trail.pseudonym import Pseudonyms
 
 if TYPE_CHECKING:
-    from countersign.access.oidc import OidcVerifier
+    from countersign.access.oidc import Identity, OidcVerifier
 
 MAX_CREDENTIALS = 16_384
 """Characters that are looked at: several times the longest token in use."""
@@ -20,7 +20,7 @@ class Authenticator:
 
     def __init__(self, keys: KeyBook, oidc: "OidcVerifier | None", pseudonyms: Pseudonyms) -> None:
         self._keys = keys
-        self._oidc = oidc
+        self.oidc = oidc
         self._pseudonyms = pseudonyms
 
     @classmethod
@@ -54,10 +54,20 @@ class Authenticator:
     async def _principal(self, credentials: str) -> Principal | None:
         if credentials.startswith(PREFIX):
             return await self._keys.authenticate(credentials)
-        if self._oidc is None:
+        if self.oidc is None:
             return None
-        identity = await self._oidc.verify(credentials)
+        identity = await self.oidc.verify(credentials)
         if identity is None:
             return None
-        tenant, user, roles = identity
-        return Principal(tenant, user, self._pseudonyms.of("user", user), roles)
+        return self._person(identity)
+
+    async def authenticate_id_token(self, token: str) -> Principal:
+        """The person of an ID token that the console was given by the issuer. Raises as `authenticate` does."""
+        identity = None if self.oidc is None else await self.oidc.verify_id_token(token)
+        if identity is None:
+            raise Unauthenticated("the sign-in has run out, or no longer counts", remedy="Sign in again")
+        return self._person(identity)
+
+    def _person(self, identity: "Identity") -> Principal:
+        """Whom a verified token names."""
+        return Principal(identity.tenant, identity.user, self._pseudonyms.of("user", identity.user), identity.roles)

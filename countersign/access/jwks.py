@@ -47,8 +47,8 @@ Keys = Mapping[tuple[str, str], jwt.PyJWK]
 """By key id and algorithm: a key verifies what it was made for and nothing else."""
 
 
-class UnusableKeys(Exception):
-    """The issuer answered with something that is no key set."""
+class UnusableAnswer(Exception):
+    """The issuer answered with something that cannot be used: no key set, no discovery document."""
 
 
 def check_url(url: str, name: str) -> str:
@@ -91,18 +91,32 @@ def usable_keys(document: Mapping[str, Any]) -> Keys:
                     logger.warning("a key of the OIDC issuer cannot be read and is left out")
                     break
     if not keys:
-        raise UnusableKeys("holds no key that can verify a token")
+        raise UnusableAnswer("holds no key that can verify a token")
     return keys
 
 
-def discovered_url(document: Mapping[str, Any], issuer: str) -> str:
-    """Where the keys are, by the issuer's discovery document (OpenID Connect Discovery 1.0, 4.3)."""
-    url = document.get("jwks_uri")
+def endpoint(document: Mapping[str, Any], issuer: str, name: str) -> str:
+    """One address of the issuer's discovery document (OpenID Connect Discovery 1.0, 4.3). Raises `UnusableAnswer`."""
+    url = document.get(name)
     if document.get("issuer") != issuer or not isinstance(url, str):
-        raise UnusableKeys("its discovery document is another issuer's, or names no jwks_uri")
+        raise UnusableAnswer(f"its discovery document is another issuer's, or names no {name}")
     if issuer.startswith("https:") and not url.startswith("https:"):
-        raise UnusableKeys("its discovery document leads away from https")
-    return check_url(url, "jwks_uri")
+        raise UnusableAnswer("its discovery document leads away from https")
+    return check_url(url, name)
+
+
+def discovery_url(issuer: str) -> str:
+    """Where an issuer's discovery document is."""
+    return issuer.rstrip("/") + "/.well-known/openid-configuration"
+
+
+def issuer_client() -> httpx2.AsyncClient:
+    """A client that asks an issuer: patient for `FETCH_S`, follows no redirects, and takes nothing compressed.
+
+    So what is counted is what must be held.
+    """
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    return httpx2.AsyncClient(timeout=FETCH_S, headers=headers, follow_redirects=False)
 
 
 class Jwks:
@@ -150,36 +164,40 @@ class Jwks:
             async with asyncio.timeout(FETCH_S):
                 self._keys = await self._fetch()
             self._fetched_at = self._clock()
-        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, UnusableKeys, InvalidRequest) as error:
-            reason = str(error) if isinstance(error, UnusableKeys | InvalidRequest) else type(error).__name__
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, UnusableAnswer, InvalidRequest) as error:
+            reason = str(error) if isinstance(error, UnusableAnswer | InvalidRequest) else type(error).__name__
             logger.warning("the OIDC issuer's keys were not fetched: %s", reason)
         finally:
             self._asking = None
 
     async def _fetch(self) -> Keys:
-        # Not compressed, so that what is counted is what must be held. Redirects are not followed (the default).
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        async with httpx2.AsyncClient(timeout=FETCH_S, headers=headers, follow_redirects=False) as client:
+        async with issuer_client() as client:
             url = self._url
             if url is None:
-                document = await _get(client, self._issuer.rstrip("/") + "/.well-known/openid-configuration")
-                url = discovered_url(document, self._issuer)
-            return usable_keys(await _get(client, url))
+                document = await get_json(client, discovery_url(self._issuer))
+                url = endpoint(document, self._issuer, "jwks_uri")
+            return usable_keys(await get_json(client, url))
 
 
-async def _get(client: httpx2.AsyncClient, url: str) -> Mapping[str, Any]:
-    body = bytearray()
+async def get_json(client: httpx2.AsyncClient, url: str) -> Mapping[str, Any]:
+    """The JSON object at `url`. Raises `UnusableAnswer` when there is none, or a large one."""
     async with client.stream("GET", url) as response:
         if response.status_code != httpx2.codes.OK:
-            raise UnusableKeys(f"status {response.status_code}")
-        async for part in response.aiter_raw():
-            body += part
-            if len(body) > MAX_BYTES:
-                raise UnusableKeys(f"more than {MAX_BYTES} bytes")
+            raise UnusableAnswer(f"status {response.status_code}")
+        return await bounded_json(response)
+
+
+async def bounded_json(response: httpx2.Response) -> Mapping[str, Any]:
+    """The JSON object of an answer that is still to be read. Raises `UnusableAnswer` as `get_json` does."""
+    body = bytearray()
+    async for part in response.aiter_raw():
+        body += part
+        if len(body) > MAX_BYTES:
+            raise UnusableAnswer(f"more than {MAX_BYTES} bytes")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        raise UnusableKeys("is no JSON") from None
+        raise UnusableAnswer("is no JSON") from None
     if not isinstance(document, dict):
-        raise UnusableKeys("is no JSON object")
+        raise UnusableAnswer("is no JSON object")
     return document

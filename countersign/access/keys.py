@@ -96,6 +96,8 @@ class KeyInfo:
     Attributes:
         state: `ending` is a key that was rotated and still works until `revoked_at`.
         rotated_to: id of the key that replaced it.
+        created_by_hash, rotated_by_hash, revoked_by_hash: who did it, as a pseudonym; None when nobody did, or it was
+            not recorded yet.
         last_used_on: the last day (UTC) it was used, or None.
     """
 
@@ -110,6 +112,9 @@ class KeyInfo:
     revoked_at: datetime | None
     rotated_to: str | None
     last_used_on: date | None
+    created_by_hash: str | None = None
+    rotated_by_hash: str | None = None
+    revoked_by_hash: str | None = None
 
 
 @dataclass
@@ -123,8 +128,8 @@ class _Known:
 
 
 _INSERT = """
-INSERT INTO api_keys (key_id, tenant, user_hash, user_sealed, roles, label, secret_hash, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key_id) DO NOTHING
+INSERT INTO api_keys (key_id, tenant, user_hash, user_sealed, roles, label, secret_hash, expires_at, created_by_hash)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (key_id) DO NOTHING
 """
 
 # Expiry and revocation by the server's clock, handed over as seconds that are left.
@@ -136,6 +141,7 @@ FROM api_keys WHERE key_id = $1
 
 _LIST = """
 SELECT key_id, tenant, user_hash, roles, label, created_at, expires_at, revoked_at, rotated_to, last_used_on,
+       created_by_hash, rotated_by_hash, revoked_by_hash,
        CASE WHEN revoked_at <= now() THEN 'revoked' WHEN expires_at <= now() THEN 'expired'
             WHEN revoked_at IS NOT NULL THEN 'ending' ELSE 'active' END AS state
 FROM api_keys
@@ -144,11 +150,18 @@ ORDER BY tenant, created_at, key_id
 """
 
 _ROTATE = """
-UPDATE api_keys SET rotated_to = $2, revoked_at = now() + $3 WHERE key_id = $1
+UPDATE api_keys SET rotated_to = $2, revoked_at = now() + $3, rotated_by_hash = $4 WHERE key_id = $1
+"""
+
+# Again changes nothing; a key that was to end later by rotation, or by itself, is ended by who ends it now.
+_REVOKE = """
+UPDATE api_keys SET revoked_by_hash = CASE WHEN revoked_at <= now() THEN revoked_by_hash ELSE $2 END,
+                    revoked_at = least(revoked_at, now())
+WHERE key_id = $1
 """
 
 _REVOKE_LABEL = """
-UPDATE api_keys SET revoked_at = now()
+UPDATE api_keys SET revoked_at = now(), revoked_by_hash = $3
 WHERE tenant = $1 AND label = $2 AND (revoked_at IS NULL OR revoked_at > now())
 """
 
@@ -180,10 +193,20 @@ class KeyBook:
 
     # --- keeping the book ---
 
-    async def create(
-        self, tenant: str, user: str, roles: Collection[Role], label: str = "", expires_at: datetime | None = None
+    async def create(  # noqa: PLR0913 - a key is made of this
+        self,
+        tenant: str,
+        user: str,
+        roles: Collection[Role],
+        label: str = "",
+        expires_at: datetime | None = None,
+        *,
+        by: str,
     ) -> NewKey:
-        """Make a key. Raises `InvalidRequest` for a tenant, user, role, label or expiry that cannot be."""
+        """Make a key; `by` says who does, and is kept as a pseudonym.
+
+        Raises `InvalidRequest` for a tenant, user, role, label or expiry that cannot be, and for an empty `by`.
+        """
         user = check_person(tenant, user)
         if not roles:
             raise InvalidRequest("roles: there is none", remedy=f"Give at least one of {', '.join(Role)}")
@@ -191,7 +214,9 @@ class KeyBook:
             raise InvalidRequest(f"label: is not one line of at most {MAX_LABEL} characters")
         if expires_at is not None and expires_at <= datetime.now(UTC):
             raise InvalidRequest("expires_at: has passed already")
-        new, row = self._make(tenant, user, [role for role in Role if role in roles], label, expires_at)
+        new, row = self._make(
+            tenant, user, [role for role in Role if role in roles], label, expires_at, created_by_hash=self._actor(by)
+        )
         await self._db.execute(_INSERT, *row)
         return new
 
@@ -204,11 +229,12 @@ class KeyBook:
             for row in rows
         )
 
-    async def rotate(self, key_id: str, overlap_s: float) -> NewKey:
+    async def rotate(self, key_id: str, overlap_s: float, *, by: str) -> NewKey:
         """Replace a key by a new one of the same person, roles, label and lifetime; the old one ends after `overlap_s`.
 
         Raises `NotFound` for no such key, `InvalidRequest` for one that has ended or was rotated already.
         """
+        actor = self._actor(by)
         if not 0 <= overlap_s <= MAX_OVERLAP.total_seconds():
             raise InvalidRequest(f"overlap: is not between 0 and {MAX_OVERLAP.days} days")
         async with self._db.transaction() as connection:
@@ -223,27 +249,26 @@ class KeyBook:
             if old["revoked_at"] is not None or (expires_at is not None and expires_at <= now):
                 raise InvalidRequest(f"key {key_id}: has ended", remedy="Create a new one")
             lifetime = None if expires_at is None else now + (expires_at - old["created_at"])
-            new, row = self._make(old["tenant"], self._user_of(key_id, old), old["roles"], old["label"], lifetime)
+            user = self._user_of(key_id, old)
+            new, row = self._make(old["tenant"], user, old["roles"], old["label"], lifetime, created_by_hash=actor)
             await connection.execute(_INSERT, *row)
-            await connection.execute(_ROTATE, key_id, new.key_id, timedelta(seconds=overlap_s))
+            await connection.execute(_ROTATE, key_id, new.key_id, timedelta(seconds=overlap_s), actor)
         self._known.pop(key_id, None)
         return new
 
-    async def revoke(self, key_id: str) -> None:
+    async def revoke(self, key_id: str, *, by: str) -> None:
         """End a key now: here at once, in other processes within `CACHE_S`. Again changes nothing.
 
         Raises `NotFound` for no such key.
         """
-        found = await self._db.execute(
-            "UPDATE api_keys SET revoked_at = least(revoked_at, now()) WHERE key_id = $1", key_id
-        )
+        found = await self._db.execute(_REVOKE, key_id, self._actor(by))
         self._known.pop(key_id, None)
         if not found:
             raise _no_such_key()
 
-    async def revoke_label(self, tenant: str, label: str) -> int:
+    async def revoke_label(self, tenant: str, label: str, *, by: str) -> int:
         """End all keys of this tenant with this label now; returns how many there were."""
-        ended = await self._db.execute(_REVOKE_LABEL, tenant, label)
+        ended = await self._db.execute(_REVOKE_LABEL, tenant, label, self._actor(by))
         self._known.clear()
         return ended
 
@@ -334,15 +359,27 @@ class KeyBook:
 
     # --- making ---
 
-    def _make(
-        self, tenant: str, user: str, roles: Collection[str], label: str, expires_at: datetime | None
+    def _actor(self, by: str) -> str:
+        if not by.strip():
+            raise InvalidRequest("by: is empty", remedy="A change of keys says who makes it")
+        return self._pseudonyms.of("user", by.strip())
+
+    def _make(  # noqa: PLR0913 - a row's columns
+        self,
+        tenant: str,
+        user: str,
+        roles: Collection[str],
+        label: str,
+        expires_at: datetime | None,
+        *,
+        created_by_hash: str,
     ) -> tuple[NewKey, tuple[object, ...]]:
         """A key and its row."""
         key_id = "".join(secrets.choice(_ID_DIGITS) for _ in range(_ID_CHARS))
         secret = _base(secrets.randbits(256), _DIGITS, _SECRET_CHARS)
         sealed = self._vault.seal(self._vault.derive(f"keys/{tenant}"), user.encode(), context(tenant, key_id, "user"))
         user_hash = self._pseudonyms.of("user", user)
-        row = (key_id, tenant, user_hash, sealed, list(roles), label, _hash(secret), expires_at)
+        row = (key_id, tenant, user_hash, sealed, list(roles), label, _hash(secret), expires_at, created_by_hash)
         return NewKey(key_id, self._text.write(key_id, secret)), row
 
     def _user_of(self, key_id: str, row: asyncpg.Record) -> str:

@@ -18,7 +18,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from countersign.errors import InvalidRequest
@@ -53,12 +53,14 @@ class Session:
         credentials: what they signed in with, sent again with each request.
         began: when they signed in.
         seen: when they last asked for a page, to within `RENEW_S`.
+        from_issuer: whether the credentials are an ID token that the issuer gave us, and not what they typed.
     """
 
     id: str
     credentials: str = field(repr=False)
     began: float
     seen: float
+    from_issuer: bool = False
 
     @property
     def ends_at(self) -> float:
@@ -77,7 +79,7 @@ class Sessions:
         self._form_key = vault.derive("console form")
         self._ended: OrderedDict[str, None] = OrderedDict()
 
-    def begin(self, credentials: str) -> Session:
+    def begin(self, credentials: str, *, from_issuer: bool = False) -> Session:
         """A new session. Raises `InvalidRequest` for credentials that no cookie can hold."""
         if len(credentials) > MAX_CREDENTIALS or not credentials.isascii():
             raise InvalidRequest(
@@ -85,11 +87,11 @@ class Sessions:
                 remedy="Sign in with an API key, or have the issuer put less into its tokens",
             )
         now = self._clock()
-        return Session(secrets.token_hex(16), credentials, now, now)
+        return Session(secrets.token_hex(16), credentials, now, now, from_issuer)
 
     def seal(self, session: Session) -> str:
         """The value for the browser to keep."""
-        plain = json.dumps([session.id, session.credentials, session.began, session.seen])
+        plain = json.dumps(list(astuple(session)))
         return base64.urlsafe_b64encode(self._vault.seal(self._key, plain.encode(), _PLACE)).decode().rstrip("=")
 
     def open(self, value: str) -> Session | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import asyncpg
+from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from countersign.errors import CountersignError, InvalidRequest
@@ -270,11 +271,30 @@ def _merge(layers: Sequence[Fields]) -> Limits:
     try:
         return Limits.model_validate({name: value for fields in layers for name, value in fields.items()})
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        [problem, *_] = error.errors(include_url=False, include_context=False)
+        name = str(problem["loc"][0])
+        if name not in Limits.model_fields:
+            raise InvalidRequest(f"{name}: is no limit", remedy="Reset it") from None
         raise InvalidRequest(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}",
-            remedy="Set it to a number in its range, or reset it",
+            f"{name}: {_shown(problem['input'])} is not {_accepted(name)}", remedy="Set it within that, or reset it"
         ) from None
+
+
+def _shown(given: object) -> str:
+    """The rejected value, if it is a number; anything else is the writer's own word and is not repeated."""
+    try:
+        return f"{float(str(given)):.10g}"
+    except ValueError:
+        return "what was given"
+
+
+def _accepted(name: str) -> str:
+    """What a limit may be, in words: "a whole number from 1 to 1,000,000"."""
+    field = Limits.model_fields[name]
+    kind = "a whole number" if field.annotation is int else "a number"
+    bounds = {type(bound): bound for bound in field.metadata}
+    low = f"above {bounds[Gt].gt:,g} and" if Gt in bounds else f"from {bounds[Ge].ge:,g}"
+    return f"{kind} {low} {'up to' if Gt in bounds else 'to'} {bounds[Le].le:,.10g}"
 
 
 def _check_scope(tenant: str | None, user_hash: str | None) -> None:

@@ -286,7 +286,7 @@ class ReviewStore:
         [row] = rows
         if row["playbook"] != review.playbook or self._asks_otherwise(review, row):
             raise InvalidRequest(
-                f"review_id: {key.review_id} is already a review with another playbook, ask or session",
+                f"review_id: {key.review_id} is already a review with another playbook, ask, session or mode",
                 remedy="Submit it under a new id",
             )
         if row["sha256"] is not None:  # the media type first given stays
@@ -300,7 +300,11 @@ class ReviewStore:
         place = context("request", review.key.tenant, review.key.review_id)
         stored = self._vault.open(self._vault.unwrap(row["wrapped"]), row["request"], place)
         asked = ReviewRequest.model_validate_json(stored)
-        return (asked.ask, asked.session) != (review.request.ask, review.request.session)
+        return (asked.ask, asked.session, asked.mode) != (
+            review.request.ask,
+            review.request.session,
+            review.request.mode,
+        )
 
     async def take(self, key: ReviewKey, *, document_id: str, user_hash: str, run_id: str) -> Held | None:
         """Let a workflow's run have its review's row; None when there is none.

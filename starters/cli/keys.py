@@ -26,6 +26,9 @@ def keys_command() -> None:
 
 
 keys_command.add_command(signing_group)
+by_option = click.option(
+    "--by", metavar="NAME", help="Who does it; kept as a pseudonym.  [default: COUNTERSIGN_USER, or me]"
+)
 
 
 @keys_command.command("create")
@@ -41,9 +44,10 @@ keys_command.add_command(signing_group)
 )
 @click.option("--label", default="", help="To tell keys apart by, for example what uses it; without names.")
 @click.option("--expires", metavar="SPAN", help="How long it works, for example 90d.  [default: until revoked]")
+@by_option
 @json_option
 def create(  # noqa: PLR0913 - one parameter an option
-    *, tenant: str, user: str, roles: tuple[str, ...], label: str, expires: str | None, as_json: bool
+    *, tenant: str, user: str, roles: tuple[str, ...], label: str, expires: str | None, by: str | None, as_json: bool
 ) -> None:
     """Make a key and print it, this once."""
     expires_at = None if expires is None else datetime.now(UTC) + parse_span("--expires", expires)
@@ -52,7 +56,8 @@ def create(  # noqa: PLR0913 - one parameter an option
         services = await client.services()
         # A gateway wants a key before it listens to the world, so this may be a new database's first command.
         await services.bring_up_to_date()
-        return await services.keys.create(tenant, user, [Role(role) for role in roles], label, expires_at)
+        given = [Role(role) for role in roles]
+        return await services.keys.create(tenant, user, given, label, expires_at, by=_actor(client, by))
 
     new = with_client(make)
     if as_json:
@@ -67,7 +72,7 @@ def create(  # noqa: PLR0913 - one parameter an option
 @json_option
 def list_keys(tenant: str | None, user: str | None, as_json: bool) -> None:
     """List keys, the ended ones too. People are shown as pseudonyms; `--user` finds the keys of one by name."""
-    rows = _with_keys(lambda keys: keys.list(tenant, user))
+    rows = _with_keys(lambda keys, _: keys.list(tenant, user), None)
     if as_json:
         emit_rows(rows)
     else:
@@ -79,11 +84,12 @@ def list_keys(tenant: str | None, user: str | None, as_json: bool) -> None:
 @keys_command.command("rotate")
 @click.argument("key_id", metavar="KEY_ID")
 @click.option("--overlap", metavar="SPAN", default="24h", show_default=True, help="How long the old key works on.")
+@by_option
 @json_option
-def rotate(key_id: str, overlap: str, as_json: bool) -> None:
+def rotate(key_id: str, overlap: str, by: str | None, as_json: bool) -> None:
     """Replace a key by a new one of the same person, roles, label and lifetime, and print it, this once."""
     old, span = _id_of(key_id), parse_span("--overlap", overlap)
-    new = _with_keys(lambda keys: keys.rotate(old, span.total_seconds()))
+    new = _with_keys(lambda keys, actor: keys.rotate(old, span.total_seconds(), by=actor), by)
     if as_json:
         emit({"key_id": new.key_id, "key": new.secret_text, "replaces": old, "overlap_s": span.total_seconds()})
     else:
@@ -93,24 +99,33 @@ def rotate(key_id: str, overlap: str, as_json: bool) -> None:
 
 @keys_command.command("revoke")
 @click.argument("key_id", metavar="KEY_ID")
+@by_option
 @json_option
-def revoke(key_id: str, as_json: bool) -> None:
+def revoke(key_id: str, by: str | None, as_json: bool) -> None:
     """End a key. A running gateway refuses it within 5 seconds. The whole text of a leaked key will do as KEY_ID."""
     from countersign.access.keys import CACHE_S
 
     ended = _id_of(key_id)
-    _with_keys(lambda keys: keys.revoke(ended))
+    _with_keys(lambda keys, actor: keys.revoke(ended, by=actor), by)
     if as_json:
         emit({"key_id": ended, "state": "revoked", "within_s": CACHE_S})
     else:
         click.echo(f"{ended}: revoked; running gateways refuse it within {CACHE_S:g} s")
 
 
-def _with_keys(work: "Callable[[KeyBook], Awaitable[T]]") -> T:
+def _with_keys(work: "Callable[[KeyBook, str], Awaitable[T]]", by: str | None) -> T:
     async def run(client: "ReviewClient") -> T:
-        return await work((await client.services()).keys)
+        services = await client.services()
+        # The first command of a new version may be one about keys.
+        await services.bring_up_to_date()
+        return await work(services.keys, _actor(client, by))
 
     return with_client(run)
+
+
+def _actor(client: "ReviewClient", by: str | None) -> str:
+    """Who makes a change."""
+    return client.settings.user if by is None else by
 
 
 def _id_of(given: str) -> str:
@@ -127,22 +142,32 @@ def _print_key(new: "NewKey") -> None:
 def _table(rows: "Sequence[KeyInfo]") -> "RenderableType":
     from rich.text import Text
 
-    from starters.cli.render import cell, moment, shortened, table_of
+    from starters.cli.render import cell, moment, table_of
 
     if not rows:
         return Text("No keys. Make one with 'countersign keys create'.")
-    table = table_of("key", "tenant", "who", "roles", "label", "state", "created", "ends", "last used")
+    table = table_of(
+        "key", "tenant", "who", "roles", "label", "state", "created", "by", "ends", "ended by", "last used"
+    )
     for row in rows:
         ends = min((end for end in (row.expires_at, row.revoked_at) if end is not None), default=None)
         table.add_row(
             cell(row.key_id),
             cell(row.tenant),
-            cell(shortened(row.user_hash, 16)),
+            cell(_short(row.user_hash)),
             cell(" ".join(row.roles)),
             cell(row.label),
             cell(row.state, "green" if row.state == "active" else "dim"),
             cell(moment(row.created_at)),
+            cell(_short(row.created_by_hash)),
             cell(moment(ends)),
+            cell(_short(row.revoked_by_hash or row.rotated_by_hash)),
             cell(row.last_used_on),
         )
     return table
+
+
+def _short(pseudonym: str | None) -> str | None:
+    from starters.cli.render import shortened
+
+    return None if pseudonym is None else shortened(pseudonym, 16)

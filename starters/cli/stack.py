@@ -194,8 +194,10 @@ async def _dev_key(stack: "EmbeddedStack") -> str:
 
     settings = stack.settings
     async with Services.open(settings, stack.endpoints) as services:
-        await services.keys.revoke_label(settings.tenant, DEV_KEY)
-        new = await services.keys.create(settings.tenant, settings.user, frozenset(Role), label=DEV_KEY)
+        await services.keys.revoke_label(settings.tenant, DEV_KEY, by=settings.user)
+        new = await services.keys.create(
+            settings.tenant, settings.user, frozenset(Role), label=DEV_KEY, by=settings.user
+        )
     return new.secret_text
 
 

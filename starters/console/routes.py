@@ -4,8 +4,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from starters.console import acting, bulk, listing, live, records, reviewing, signing, submitting
+from countersign.access.redirect import CALLBACK
+from starters.console import acting, bulk, by_issuer, listing, live, records, reviewing, signing, submitting
 from starters.console.assets import PREFIX, asset
+from starters.console.door import BEGIN
 from starters.console.page import SIGN_IN, anyone, signed_in
 from starters.console.visit import HOME, Visit
 from starters.gateway.problems import NoSuchPath
@@ -25,6 +27,8 @@ def routes() -> list[Route]:
         Route(f"{PREFIX}/{{version}}/{{name}}", anyone(asset), methods=["GET"]),
         Route(SIGN_IN, anyone(signing.sign_in_page), methods=["GET"]),
         Route(SIGN_IN, anyone(signing.sign_in), methods=["POST"]),
+        Route(BEGIN, anyone(by_issuer.begin), methods=["GET"]),
+        Route(CALLBACK, anyone(by_issuer.callback), methods=["GET"]),
         Route(f"{HOME}/sign-out", signing.sign_out, methods=["POST"]),
         Route(f"{HOME}/queue", listing.queue, methods=["GET"]),
         Route(f"{HOME}/queue/events", live.queue_events, methods=["GET"]),

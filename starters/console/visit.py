@@ -48,15 +48,20 @@ async def visit_of(request: Request) -> Visit:
     if session is None or await sessions.has_ended(session):
         raise SignedOut
     try:
-        who = await backend.authenticate(f"Bearer {session.credentials}")
+        who = await backend.person_of(session)
     except Unauthenticated:
         raise SignedOut from None
     return Visit(who, session, sessions)
 
 
-def keep(response: Response, request: Request, sessions: Sessions, session: Session) -> None:
-    """Have the browser keep the session: out of reach of scripts and of other sites, and with TLS of plain pages."""
-    secure = is_secure(request)
+def keep(
+    response: Response, request: Request, sessions: Sessions, session: Session, *, secure: bool | None = None
+) -> None:
+    """Have the browser keep the session: out of reach of scripts and of other sites, and with TLS of plain pages.
+
+    `secure` where it is known whether the browser talks TLS.
+    """
+    secure = is_secure(request) if secure is None else secure
     response.set_cookie(
         SECURE if secure else PLAIN,
         sessions.seal(session),
@@ -78,7 +83,9 @@ def is_secure(request: Request) -> bool:
     """Whether the browser talks TLS, to us or a proxy in front. Who lies here only makes their own cookie useless."""
     origin = request.headers.get("origin", "")
     forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
-    return request.url.scheme == "https" or origin.startswith("https:") or forwarded == "https"
+    # Only a page with TLS could set the cookie of that name; a GET names no origin.
+    kept = SECURE in request.cookies
+    return kept or request.url.scheme == "https" or origin.startswith("https:") or forwarded == "https"
 
 
 def check_origin(request: Request) -> None:

@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from countersign.batch.payloads import BatchKind, BatchState
 from countersign.document.model import Page, Section
 from countersign.review.blind import CONCEALED
 from countersign.review.payloads import DocumentRef, Edit, ReviewStatus
 from countersign.store.reviews import ReviewRow
 from countersign.trail.chain import TrailRow
-from countersign.words import Verdict
+from countersign.words import Mode, Verdict
 from starters.gateway.bodies import GRACE_S, MIN_BYTES_PER_S, ClientGone, Memory
 
 PIECE = 65_536
@@ -46,6 +48,8 @@ class SubmitJson(_Body):
     playbook: str = Field(default="nda", pattern=r"^[a-z][a-z0-9_]{1,47}$")
     ask: str = Field(default="", max_length=4000)
     session: str | None = Field(default=None, max_length=200)
+    mode: Mode = Mode.LIVE
+    """`shadow`: a person judges it without seeing the analysis, and nothing is released."""
 
 
 class ClaimBody(_Body):
@@ -82,6 +86,18 @@ class ViewBody(_Body):
     verdict: Literal[Verdict.APPROVE, Verdict.AMEND, Verdict.REJECT]
     digest: str | None = Field(default=None, max_length=128)
     """Of what was looked at; refused when something else is under review by now."""
+
+
+class EffectBody(_Body):
+    """What becomes of one proposed effect. Who decides is who asks."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "approve", "note": "as agreed in March"}]})
+
+    verdict: Literal["approve", "decline"]
+    note: str = Field(default="", max_length=4000)
+    version: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    digest: str | None = Field(default=None, max_length=128)
+    """Of the effect as it was looked at; refused when it is another by now."""
 
 
 class AnswerBody(_Body):
@@ -121,6 +137,48 @@ class ReviewList(BaseModel):
     """Rows, without a word of any document."""
 
     reviews: tuple[ReviewRow, ...]
+
+
+class BatchProgress(BaseModel):
+    """Where a batch stands. `live` is False when its workflow could not be asked, and this is what was last stored."""
+
+    batch_id: str
+    kind: BatchKind
+    playbook: str
+    state: BatchState
+    items: int
+    begun: int
+    in_flight: int
+    done: int
+    """Items the machine is done with."""
+    ended: dict[str, int]
+    """The same by how they ended."""
+    waiting: int
+    """Items that wait for people."""
+    waits_for: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    live: bool
+
+
+class BatchSummary(BaseModel):
+    """One batch, as last stored."""
+
+    batch_id: str
+    kind: BatchKind
+    playbook: str
+    state: BatchState
+    items: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class BatchList(BaseModel):
+    """Batches, newest first."""
+
+    batches: tuple[BatchSummary, ...]
 
 
 class DocumentView(BaseModel):

@@ -15,7 +15,7 @@ from starlette.routing import Match
 from countersign.errors import CountersignError, InvalidRequest
 from countersign.settings import Settings
 from starters.console import routes as console
-from starters.gateway import events, health, openapi, reviews, submitting
+from starters.gateway import batches, events, health, openapi, reviews, submitting
 from starters.gateway.backend import Backend
 from starters.gateway.edge import Edge, request_id_of
 from starters.gateway.metrics import Metrics
@@ -61,7 +61,7 @@ def build_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     app.add_middleware(Edge, metrics=metrics)
     app.state.streams = events.Streams()
     app.state.backend = backend
-    for module in (submitting, reviews, events, health):
+    for module in (submitting, reviews, batches, events, health):
         # One flat table: found in one pass, and to be walked by who wants to know every endpoint.
         app.router.routes.extend(module.router.routes)
     app.router.routes.extend(console.routes())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from countersign.access.permissions import Action, allowed, sees_only_own
 from countersign.access.principal import Principal
+from countersign.access.sessions import Session
 from countersign.errors import InvalidRequest, NotFound, PlaybookError, ServiceUnavailable
 from countersign.playbook.load import load_playbook
 from countersign.settings import Settings
@@ -150,6 +151,12 @@ class Backend:
     async def authenticate(self, authorization: str | None) -> Principal:
         """Who asks. Raises `Unauthenticated`, `Forbidden` and `ServiceUnavailable`."""
         return await (await self.services()).authenticator.authenticate(authorization)
+
+    async def person_of(self, session: Session) -> Principal:
+        """Whose session it is, judged anew by what they signed in with. Raises as `authenticate` does."""
+        if not session.from_issuer:
+            return await self.authenticate(f"Bearer {session.credentials}")
+        return await (await self.services()).authenticator.authenticate_id_token(session.credentials)
 
     # --- reviews ---
 

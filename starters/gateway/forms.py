@@ -19,10 +19,10 @@ from starters.gateway.problems import MalformedBody, TooLarge
 # It tells what it met in a body, which is nobody's business.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
-TEXT_FIELDS = ("playbook", "ask", "session")
+TEXT_FIELDS = ("playbook", "ask", "session", "mode")
 FILE_FIELD = "file"
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
-_REMEDY = "Send one part 'file', and playbook, ask and session as text parts if you want"
+_REMEDY = "Send one part 'file', and playbook, ask, session and mode as text parts if you want"
 
 
 @dataclass

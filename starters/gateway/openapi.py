@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from countersign.words import Mode
 from starters.gateway.problems import KINDS, MEDIA_TYPE, Problem
 
 FILE = {
@@ -37,6 +38,11 @@ FORM_SCHEMA: dict[str, Any] = {
         "playbook": {"type": "string", "pattern": "^[a-z][a-z0-9_]{1,47}$", "default": "nda"},
         "ask": {"type": "string", "maxLength": 4000},
         "session": {"type": "string", "maxLength": 200},
+        "mode": {
+            "enum": [mode.value for mode in Mode],
+            "default": Mode.LIVE.value,
+            "description": "`shadow`: a person judges it without seeing the analysis, and nothing is released.",
+        },
     },
 }
 EVENT_SCHEMA: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """Looking at reviews and acting on them. Each endpoint: who asks, may they, is it theirs to see, then the answer."""
 
 import hashlib
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -12,7 +13,16 @@ from countersign.access.principal import Principal
 from countersign.errors import InvalidRequest, NotFound
 from countersign.review.blind import conceals
 from countersign.review.ids import base32
-from countersign.review.payloads import Answer, Claim, ClaimReceipt, Decision, Receipt, View
+from countersign.review.payloads import (
+    Answer,
+    Claim,
+    ClaimReceipt,
+    Decision,
+    EffectDecision,
+    EffectReceipt,
+    Receipt,
+    View,
+)
 from countersign.trail.chain import verify_chain
 from countersign.words import Outcome, Stage
 from starters.gateway.answers import (
@@ -21,6 +31,7 @@ from starters.gateway.answers import (
     DecisionBody,
     DocumentView,
     Download,
+    EffectBody,
     ReviewList,
     ReviewView,
     TrailView,
@@ -33,6 +44,7 @@ from starters.gateway.bodies import read_json
 from starters.gateway.openapi import FILE, body_of, operation_id, problems
 
 MAX_IDEMPOTENCY_KEY = 255
+_EFFECT = re.compile(r"E[1-9][0-9]{0,3}")
 SUFFIXES = {"application/pdf": "pdf", "text/plain": "txt", "text/markdown": "md"}
 
 router = APIRouter(generate_unique_id_function=operation_id)
@@ -44,16 +56,21 @@ def backend_of(request: Request) -> Backend:
     return backend
 
 
+async def authenticated(request: Request, action: Action) -> Principal:
+    """Who asks, if they may do `action`. Raises as the authenticator does, and `Forbidden`."""
+    given = request.headers.getlist("authorization")
+    who = await backend_of(request).authenticate(given[0] if len(given) == 1 else None)
+    require(who, action)
+    return who
+
+
 def caller(action: Action) -> Any:  # what FastAPI calls a dependency
     """Who asks, if they may do `action`. Before anything else of the request is looked at."""
 
-    async def authenticated(request: Request) -> Principal:
-        given = request.headers.getlist("authorization")
-        who = await backend_of(request).authenticate(given[0] if len(given) == 1 else None)
-        require(who, action)
-        return who
+    async def dependency(request: Request) -> Principal:
+        return await authenticated(request, action)
 
-    return Depends(authenticated)
+    return Depends(dependency)
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -216,6 +233,33 @@ async def state_view(request: Request, review_id: str, who: Annotated[Principal,
     body = await read_json(request, ViewBody)
     given = View(reviewer=who.user, **dict(body))
     return json_response(await backend.client.view(row.tenant, row.review_id, given))
+
+
+@router.post(
+    "/v1/reviews/{review_id}/effects/{effect}",
+    response_model=EffectReceipt,
+    responses=problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
+    openapi_extra=body_of(EffectBody, idempotent=True),
+)
+async def decide_effect(
+    request: Request, review_id: str, effect: str, who: Annotated[Principal, caller(Action.DECIDE)]
+) -> Response:
+    """Approve or decline one proposed effect (`E1`). It happens once, when the review is signed."""
+    backend = backend_of(request)
+    row = await backend.row(who, review_id, Action.DECIDE)
+    if not _EFFECT.fullmatch(effect):
+        raise NotFound("the review has no such effect", remedy="GET /v1/reviews/ID lists its effects, E1 and on")
+    key = idempotency_key(request)
+    body = await read_json(request, EffectBody)
+    given = EffectDecision(
+        item=effect,
+        reviewer=who.user,
+        # Not of the verdict: another one under the same key is refused, and not taken for a second decision.
+        decision_id=derived_id(who, "effect", row.review_id, effect, key) if key is not None else None,
+        **body.model_dump(exclude={"verdict"}),
+    )
+    receipt = await backend.client.decide_effect(row.tenant, row.review_id, given, approve=body.verdict == "approve")
+    return json_response(receipt)
 
 
 @router.post(

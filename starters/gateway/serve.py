@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from countersign.access.oidc import OidcPolicy
+from countersign.access.redirect import FlowPolicy
 from countersign.errors import InvalidRequest, ServiceUnavailable
 from countersign.services import Services
 from countersign.settings import Settings
@@ -155,6 +156,8 @@ async def serve(
     resolve(settings)
     if settings.oidc_issuer:
         OidcPolicy.of(settings)  # what is half set is said here, and not to everyone who asks
+    if settings.oidc_client_id:
+        FlowPolicy.of(settings)
     _log.info("pid %d", os.getpid())
     someone = True if settings.oidc_issuer else await _any_key(settings, stop, wait=not is_loopback(host))
     if stop.is_set():

@@ -45,7 +45,15 @@ _ACCEPTED = rate_limited(
         "description": "Taken in, durably. A repeat of the same request is answered the same, with `existing` true.",
         "headers": {"Location": {"description": "Where it stands.", "schema": {"type": "string"}}},
         "links": review_links(
-            "read_review", "read_document", "read_trail", "follow", "claim", "decide", "answer", review="/review_id"
+            "read_review",
+            "read_document",
+            "read_trail",
+            "follow",
+            "claim",
+            "decide",
+            "decide_effect",
+            "answer",
+            review="/review_id",
         ),
     }
 )
@@ -159,7 +167,7 @@ async def _take_in(
             except InvalidRequest as error:
                 if key is not None and error.message.startswith("review_id"):
                     raise KeyReused(
-                        "the Idempotency-Key was used for another document, playbook, ask or session",
+                        "the Idempotency-Key was used for another document, playbook, ask, session or mode",
                         remedy="Use a new key for another review",
                     ) from None
                 raise

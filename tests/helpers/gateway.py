@@ -11,10 +11,14 @@ import httpx
 from fastapi import FastAPI
 from redis.exceptions import ConnectionError as RedisAway
 
+from countersign.access.authenticator import Authenticator
+from countersign.access.oidc import OidcVerifier
 from countersign.access.principal import Principal
+from countersign.access.redirect import CodeFlow
 from countersign.access.sessions import Sessions
 from countersign.admission.entry import DoorStanding, Entry, Place
 from countersign.admission.intake import Accepted, Turn
+from countersign.batch.payloads import BatchKey, BatchKind, BatchState
 from countersign.breaker.words import Standing as CircuitStanding
 from countersign.document.model import DocumentText, Page
 from countersign.errors import CountersignError, InvalidRequest, NotFound, ServiceUnavailable, Unauthenticated
@@ -37,6 +41,7 @@ from countersign.review.payloads import (
 )
 from countersign.review.proof import SigningKey
 from countersign.settings import Settings
+from countersign.store.batches import BatchRow
 from countersign.store.reviews import ReviewRow
 from countersign.store.vault import Vault
 from countersign.trail.chain import TrailRow
@@ -70,6 +75,19 @@ PEOPLE = {
     "rival": principal("rival", *Role, tenant="rival"),
 }
 """Keys of these tests, and whose they are."""
+
+
+BATCH = BatchRow(
+    tenant="acme",
+    batch_id="b-1",
+    kind=BatchKind.REVIEW,
+    digest="d",
+    playbook="nda",
+    items=3,
+    window_size=2,
+    state=BatchState.DONE,
+    created_at=AT,
+)
 
 
 class FakeUpload:
@@ -234,6 +252,9 @@ class World:
         self.as_reviewer: list[bool] = []
         self.redis = FakeRedis()
         self.sessions = Sessions(Vault(bytes(range(32))), self.redis)  # type: ignore[arg-type]  # a stand-in
+        self.code_flow: CodeFlow | None = None
+        self.verifier: OidcVerifier | None = None
+        """Of ID tokens, when people sign in at an issuer."""
         self.marks: dict[tuple[str, str], str] = {}
         self.projected = ReviewStatus(
             review_id="r-1",
@@ -267,6 +288,10 @@ class World:
             pseudonyms=PSEUDONYMS,
             sessions=self.sessions,
             people=SimpleNamespace(terms=self._terms),
+            code_flow=self.code_flow,
+            batches=SimpleNamespace(
+                newest=self._batches, row=self._batch, people_wait=self._people_wait, counts=self._ended
+            ),
             marks=SimpleNamespace(put=self._put_mark, seen=self._seen),
             limits=SimpleNamespace(explain=self._none, history=self._none),
             ledger=SimpleNamespace(costs=self._none),
@@ -320,6 +345,10 @@ class World:
             raise Unauthenticated("credentials: none, or none that are valid")
         return found
 
+    async def authenticate_id_token(self, token: str) -> Principal:
+        assert self.verifier is not None
+        return await Authenticator(None, self.verifier, PSEUDONYMS).authenticate_id_token(token)  # type: ignore[arg-type]
+
     async def _row(self, review_id: str, tenant: str) -> ReviewRow:
         self.looked += 1
         found = self.rows.get(review_id)
@@ -362,13 +391,27 @@ class World:
         return None
 
     async def _standing(self) -> DoorStanding:
-        return DoorStanding(in_flight={"acme": 2}, waiting={"acme": 5}, rate=1.5)
+        return DoorStanding(in_flight={"acme": 2}, waiting={"acme": 5, "rival": 7}, rate=1.5)
 
     async def _desk(self, *, tenant: str, limit: int) -> tuple[tuple[ReviewRow, ReviewStatus], ...]:
         return tuple((one, self.projected) for one in await self._queue(tenant=tenant, limit=limit))
 
     async def _find(self, tenant: str, **asked: Any) -> tuple[TrailRow, ...]:
         return tuple(one for one in self.entries if one.tenant == tenant)
+
+    async def _batches(self, tenant: str, limit: int) -> tuple[BatchRow, ...]:
+        return tuple(one for one in (BATCH,) if one.tenant == tenant)[:limit]
+
+    async def _batch(self, key: BatchKey) -> BatchRow:
+        if key != BATCH.key:
+            raise NotFound(f"batch {key.batch_id}: not found")
+        return BATCH
+
+    async def _people_wait(self, key: BatchKey) -> int:
+        return 1
+
+    async def _ended(self, key: BatchKey) -> dict[str, int]:
+        return {"released": 2, "waiting": 1}
 
     async def _put_mark(self, tenant: str, user_hash: str, review_id: str, digest: str) -> None:
         self.marks[user_hash, review_id] = digest

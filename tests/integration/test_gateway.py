@@ -84,7 +84,7 @@ async def gate(dev: Dev) -> AsyncIterator[Gate]:
         keys = {}
         for who, roles in ROLES.items():
             tenant = who if who in ("rival", "fuzz") else "gate"
-            keys[who] = (await services.keys.create(tenant, f"{who} {PHRASE}", roles)).secret_text
+            keys[who] = (await services.keys.create(tenant, f"{who} {PHRASE}", roles, by="ops")).secret_text
         await services.limits.change("fuzz", None, {"user_per_hour": 100_000}, by_hash="", reason="a fuzz is no person")
     yield Gate(dev.described["gateway"], keys)
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from countersign.access import jwks
-from countersign.access.jwks import ASK_AGAIN_S, FRESH_S, KEEP_S, MAX_BYTES, Jwks, UnusableKeys, discovered_url
+from countersign.access.jwks import ASK_AGAIN_S, FRESH_S, KEEP_S, MAX_BYTES, Jwks, UnusableAnswer, endpoint
 from countersign.access.oidc import LEEWAY_S, Identity, OidcPolicy, OidcVerifier
 from countersign.errors import Forbidden, ServiceUnavailable
 from countersign.words import Role
@@ -440,6 +440,6 @@ async def test_a_discovery_document_that_leads_astray_is_not_followed(
 
 def test_an_https_issuer_does_not_lead_to_this_machine() -> None:
     issuer = "https://id.example"
-    assert discovered_url({"issuer": issuer, "jwks_uri": f"{issuer}/keys"}, issuer) == f"{issuer}/keys"
-    with pytest.raises(UnusableKeys):
-        discovered_url({"issuer": issuer, "jwks_uri": "http://127.0.0.1:6379/"}, issuer)
+    assert endpoint({"issuer": issuer, "jwks_uri": f"{issuer}/keys"}, issuer, "jwks_uri") == f"{issuer}/keys"
+    with pytest.raises(UnusableAnswer):
+        endpoint({"issuer": issuer, "jwks_uri": "http://127.0.0.1:6379/"}, issuer, "jwks_uri")

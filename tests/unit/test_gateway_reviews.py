@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from helpers.gateway import ANA, AT, BOB, MARK, PSEUDONYMS, TEXT, World, entry, row
+from pydantic import SecretStr
 
 from countersign.admission.intake import Turn
 from countersign.breaker.config import Config, Rules
@@ -23,7 +24,8 @@ from countersign.errors import (
     ServiceUnavailable,
 )
 from countersign.review.capability import blocked
-from countersign.review.payloads import Screening, Signal
+from countersign.review.payloads import EffectDecision, Screening, Signal
+from countersign.settings import Settings
 from countersign.words import Channel, Outcome, RiskBand, Stage, Verdict
 from starters.gateway import events
 from starters.gateway.bodies import MAX_ACTION_JSON
@@ -338,6 +340,47 @@ async def test_metrics_count_by_pattern_and_pseudonym(world: World) -> None:
     assert f'countersign_waiting_reviews{{tenant="{pseudonym}"}} 5.0' in text
     assert MARK not in text
     assert "acme" not in text
+
+
+async def test_series_of_a_tenant_are_for_its_own_keys_and_for_the_machines_own_prometheus() -> None:
+    token = "the token of the house"
+    world = World(Settings(metrics_token=SecretStr(token)))
+    acme, rival = (f'reviews{{tenant="{PSEUDONYMS.of("tenant", name)}"}}' for name in ("acme", "rival"))
+    for key, shown in (("ops", (True, False)), ("rival", (False, True)), (token, (True, True))):
+        text = (await get(world, "/metrics", key)).text
+        assert (acme in text, rival in text) == shown
+        assert "countersign_dispatch_rate 1.5" in text
+    assert (await get(world, "/metrics", f"{token}x")).status_code == 401
+    assert (await get(world, "/v1/reviews", token)).status_code == 401
+
+
+async def test_an_effect_is_decided_as_in_the_console(world: World) -> None:
+    path, key = "/v1/reviews/r-1/effects/E1", {"Idempotency-Key": "one"}
+    async with world.browser("bob") as client:
+        for verdict in ("approve", "approve", "decline"):
+            body = {"verdict": verdict, "note": "as agreed", "version": 2, "digest": "d" * 8}
+            answer = await client.post(path, json=body, headers=key)
+            assert (answer.status_code, answer.json()["item"]) == (200, "E1")
+        other = await client.post("/v1/reviews/r-1/effects/E2", json={"verdict": "approve"}, headers=key)
+        assert other.status_code == 200
+        assert (await client.post(path, json={"verdict": "withdraw"})).status_code == 422
+        for unknown in ("e1", "E0", "E12345"):
+            assert (await client.post(f"/v1/reviews/r-1/effects/{unknown}", json={})).status_code == 404
+    assert [what for what, _ in world.given] == ["approve_effect", "approve_effect", "decline_effect", "approve_effect"]
+    first, again, declined, of_another = (given for _, given in world.given if isinstance(given, EffectDecision))
+    assert (first.reviewer, first.note, first.version, first.digest) == (BOB.user, "as agreed", 2, "d" * 8)
+    # The desk sees the other verdict under the same id, and refuses it.
+    assert first.decision_id == again.decision_id == declined.decision_id != of_another.decision_id
+
+
+async def test_a_batch_says_how_far_it_is(world: World) -> None:
+    [listed] = (await get(world, "/v1/batches", "aud")).json()["batches"]
+    assert (listed["batch_id"], listed["state"]) == ("b-1", "done")
+    batch = (await get(world, "/v1/batches/b-1", "aud")).json()
+    assert (batch["items"], batch["done"], batch["ended"], batch["waiting"]) == (3, 3, {"released": 2, "waiting": 1}, 1)
+    assert batch["live"] is True
+    assert "tenant" not in batch
+    assert (await get(world, "/v1/batches/B!", "aud")).status_code == 404
 
 
 async def test_metrics_say_where_every_circuit_stands(world: World) -> None:

@@ -358,3 +358,18 @@ async def test_bodies_under_way_share_their_memory(world: World) -> None:
         assert int(answer.headers["retry-after"]) >= 1
         assert world.intake.entered == 0
     assert (await submit(world, form(FILE))).status_code == 202
+
+
+@pytest.mark.parametrize("as_form", [True, False])
+async def test_the_mode_is_live_unless_it_is_said(world: World, as_form: bool) -> None:
+    async def ask(mode: str | None) -> httpx.Response:
+        if as_form:
+            return await submit(world, form(FILE, *([part("mode", mode.encode())] if mode is not None else [])))
+        body = {"text": "1. Term", **({"mode": mode} if mode is not None else {})}
+        return await submit(world, json.dumps(body), {"Content-Type": "application/json"})
+
+    for given, meant in ((None, "live"), ("live", "live"), ("shadow", "shadow")):
+        world.intake.taken.clear()
+        assert (await ask(given)).status_code == 202
+        assert world.intake.only[0].mode == meant
+    assert problem(await ask(MARK), 422, "invalid-request")["detail"] == "mode: Input should be 'live' or 'shadow'"

@@ -82,18 +82,18 @@ async def set_back(db: Database, key_id: str, column: str, by: timedelta) -> Non
 
 
 async def test_a_key_is_its_holder(book: KeyBook) -> None:
-    new = await book.create("acme", f" {NAME} ", ROLES, label="laptop")
+    new = await book.create("acme", f" {NAME} ", ROLES, label="laptop", by="Olga")
     assert await book.authenticate(new.secret_text) == Principal("acme", NAME, ANN, ROLES, new.key_id)
     assert await Authenticator(book, None, PSEUDONYMS).authenticate(f"Bearer {new.secret_text}")
 
 
 async def test_keys_differ_though_all_else_is_equal(book: KeyBook) -> None:
-    made = [await book.create("acme", NAME, ROLES) for _ in range(20)]
+    made = [await book.create("acme", NAME, ROLES, by="Olga") for _ in range(20)]
     assert len({key.key_id for key in made}) == len({key.secret_text.split("_")[2] for key in made}) == 20
 
 
 async def test_nothing_of_a_key_but_its_hash_is_stored_and_no_name(db: Database, book: KeyBook) -> None:
-    new = await book.create("acme", NAME, ROLES, label="laptop")
+    new = await book.create("acme", NAME, ROLES, label="laptop", by="Olga")
     await book.authenticate(new.secret_text)
     await book.close()
     secret = new.secret_text.split("_")[2]
@@ -105,12 +105,12 @@ async def test_nothing_of_a_key_but_its_hash_is_stored_and_no_name(db: Database,
 
 async def test_no_secret_and_no_name_where_things_are_printed(book: KeyBook, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    new = await book.create("acme", NAME, ROLES)
+    new = await book.create("acme", NAME, ROLES, by="Olga")
     principal = await book.authenticate(new.secret_text)
     with pytest.raises(NotFound) as unknown:
-        await book.revoke(new.secret_text)
+        await book.revoke(new.secret_text, by="Olga")
     with pytest.raises(NotFound) as unknown_too:
-        await book.rotate(new.secret_text, 60)
+        await book.rotate(new.secret_text, 60, by="Olga")
     shown = f"{new!r} {principal!r} {await book.list()!r} {vars(book)!r} {unknown.value} {unknown_too.value}"
     assert new.key_id in shown
     for readable in (new.secret_text, new.secret_text.split("_")[2], NAME):
@@ -118,7 +118,7 @@ async def test_no_secret_and_no_name_where_things_are_printed(book: KeyBook, cap
 
 
 async def test_a_wrong_secret_for_a_real_key_opens_nothing(book: KeyBook, queries: list[str]) -> None:
-    one, other = await book.create("acme", NAME, ROLES), await book.create("acme", NAME, ROLES)
+    one, other = await book.create("acme", NAME, ROLES, by="Olga"), await book.create("acme", NAME, ROLES, by="Olga")
     text = KeyText(VAULT.derive("api key check"))
     crossed = text.write(one.key_id, other.secret_text.split("_")[2][:43])
     for _ in range(20):
@@ -128,26 +128,26 @@ async def test_a_wrong_secret_for_a_real_key_opens_nothing(book: KeyBook, querie
 
 
 async def test_under_another_master_key_a_key_is_nobodys(db: Database, book: KeyBook) -> None:
-    new = await book.create("acme", NAME, ROLES)
+    new = await book.create("acme", NAME, ROLES, by="Olga")
     assert await KeyBook(db, Vault(b"z" * 32), PSEUDONYMS).authenticate(new.secret_text) is None
 
 
 async def test_a_row_cannot_be_moved_to_another_tenant(db: Database, book: KeyBook) -> None:
-    new = await book.create("acme", NAME, ROLES)
+    new = await book.create("acme", NAME, ROLES, by="Olga")
     await db.execute("UPDATE api_keys SET tenant = 'globex'")
     with pytest.raises(VaultError):
         await book.authenticate(new.secret_text)
 
 
 async def test_the_pseudonym_is_of_the_key_in_force(db: Database, book: KeyBook) -> None:
-    new = await book.create("acme", NAME, ROLES)
+    new = await book.create("acme", NAME, ROLES, by="Olga")
     others = Pseudonyms(b"y" * 32)
     principal = await KeyBook(db, VAULT, others).authenticate(new.secret_text)
     assert principal is not None and principal.user_hash == others.of("user", NAME) != ANN
 
 
 async def test_a_role_of_a_newer_version_gives_nothing(db: Database, book: KeyBook) -> None:
-    both, only = await book.create("acme", NAME, ROLES), await book.create("acme", NAME, ROLES)
+    both, only = await book.create("acme", NAME, ROLES, by="Olga"), await book.create("acme", NAME, ROLES, by="Olga")
     await db.execute("UPDATE api_keys SET roles = '{owner,reviewer}' WHERE key_id = $1", both.key_id)
     await db.execute("UPDATE api_keys SET roles = '{owner}' WHERE key_id = $1", only.key_id)
     principal = await book.authenticate(both.secret_text)
@@ -170,7 +170,7 @@ async def test_what_cannot_be_is_refused_by_field(
     db: Database, book: KeyBook, fields: dict[str, object], named: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=rf"^{named}: "):
-        await book.create(**{"tenant": "acme", "user": NAME, "roles": ROLES, **fields})  # type: ignore[arg-type]
+        await book.create(**{"tenant": "acme", "user": NAME, "roles": ROLES, **fields}, by="Olga")  # type: ignore[arg-type]
     assert await book.list() == ()
 
 
@@ -178,7 +178,7 @@ async def test_what_cannot_be_is_refused_by_field(
 
 
 async def test_an_expired_key_ends_though_it_is_remembered(db: Database, book: KeyBook, clock: Clock) -> None:
-    new = await book.create("acme", NAME, ROLES, expires_at=datetime.now(UTC) + timedelta(hours=1))
+    new = await book.create("acme", NAME, ROLES, expires_at=datetime.now(UTC) + timedelta(hours=1), by="Olga")
     await set_back(db, new.key_id, "expires_at", timedelta(hours=1) - timedelta(seconds=CACHE_S - 1))
     assert await book.authenticate(new.secret_text) is not None
     clock.now += CACHE_S - 0.5
@@ -192,11 +192,11 @@ async def test_an_expired_key_ends_though_it_is_remembered(db: Database, book: K
 async def test_a_revoked_key_ends_here_at_once_and_elsewhere_within_the_cache_time(
     db: Database, book: KeyBook, clock: Clock
 ) -> None:
-    new = await book.create("acme", NAME, ROLES)
+    new = await book.create("acme", NAME, ROLES, by="Olga")
     elsewhere = KeyBook(db, VAULT, PSEUDONYMS, clock=clock)
     for keys in (book, elsewhere):
         assert await keys.authenticate(new.secret_text) is not None
-    await book.revoke(new.key_id)
+    await book.revoke(new.key_id, by="Olga")
     assert await book.authenticate(new.secret_text) is None
     clock.now += CACHE_S - 0.01
     assert await elsewhere.authenticate(new.secret_text) is not None
@@ -204,15 +204,15 @@ async def test_a_revoked_key_ends_here_at_once_and_elsewhere_within_the_cache_ti
     assert await elsewhere.authenticate(new.secret_text) is None
     await elsewhere.close()
     before = await book.list()
-    await book.revoke(new.key_id)
+    await book.revoke(new.key_id, by="Olga")
     assert await book.list() == before and before[0].state == "revoked"
 
 
 async def test_a_rotated_key_works_on_for_the_overlap(db: Database, book: KeyBook, clock: Clock) -> None:
-    old = await book.create("acme", NAME, ROLES, "laptop", datetime.now(UTC) + timedelta(days=90))
+    old = await book.create("acme", NAME, ROLES, "laptop", datetime.now(UTC) + timedelta(days=90), by="Olga")
     await set_back(db, old.key_id, "created_at", timedelta(days=80))
     await set_back(db, old.key_id, "expires_at", timedelta(days=80))
-    new = await book.rotate(old.key_id, 3600)
+    new = await book.rotate(old.key_id, 3600, by="Olga")
     first, second = await book.authenticate(old.secret_text), await book.authenticate(new.secret_text)
     assert first is not None and second is not None
     assert (second.tenant, second.user, second.roles, second.key_id) == ("acme", NAME, ROLES, new.key_id)
@@ -228,45 +228,66 @@ async def test_a_rotated_key_works_on_for_the_overlap(db: Database, book: KeyBoo
 
 
 async def test_a_leaked_key_in_its_overlap_can_be_ended_at_once(book: KeyBook) -> None:
-    old = await book.create("acme", NAME, ROLES)
-    await book.rotate(old.key_id, 3600)
-    await book.revoke(old.key_id)
+    old = await book.create("acme", NAME, ROLES, by="Olga")
+    await book.rotate(old.key_id, 3600, by="Olga")
+    await book.revoke(old.key_id, by="Olga")
     assert await book.authenticate(old.secret_text) is None
 
 
+async def test_who_made_replaced_and_ended_a_key_is_kept_as_a_pseudonym(db: Database, book: KeyBook) -> None:
+    old = await book.create("acme", NAME, ROLES, by="Ida")
+    new = await book.rotate(old.key_id, 3600, by="Omar")
+    await book.revoke(new.key_id, by="Olga")
+    await book.revoke(new.key_id, by="somebody later")
+    ida, omar, olga = (PSEUDONYMS.of("user", name) for name in ("Ida", "Omar", "Olga"))
+    first, second = await book.list("acme")
+    assert (first.created_by_hash, first.rotated_by_hash, first.revoked_by_hash) == (ida, omar, None)
+    assert (second.created_by_hash, second.rotated_by_hash, second.revoked_by_hash) == (omar, None, olga)
+    await book.revoke(old.key_id, by="Olga")
+    assert [one.revoked_by_hash for one in await book.list("acme")] == [olga, olga]
+    with pytest.raises(InvalidRequest, match="by: is empty"):
+        await book.create("acme", NAME, ROLES, by=" ")
+
+
 async def test_what_has_ended_is_not_rotated(db: Database, book: KeyBook) -> None:
-    rotated, revoked = await book.create("acme", NAME, ROLES), await book.create("acme", NAME, ROLES)
-    expired = await book.create("acme", NAME, ROLES, expires_at=datetime.now(UTC) + timedelta(hours=1))
+    rotated, revoked = (
+        await book.create("acme", NAME, ROLES, by="Olga"),
+        await book.create("acme", NAME, ROLES, by="Olga"),
+    )
+    expired = await book.create("acme", NAME, ROLES, expires_at=datetime.now(UTC) + timedelta(hours=1), by="Olga")
     await set_back(db, expired.key_id, "expires_at", timedelta(hours=2))
-    await book.revoke(revoked.key_id)
-    successor = await book.rotate(rotated.key_id, 60)
+    await book.revoke(revoked.key_id, by="Olga")
+    successor = await book.rotate(rotated.key_id, 60, by="Olga")
     with pytest.raises(InvalidRequest, match=successor.key_id):
-        await book.rotate(rotated.key_id, 60)
+        await book.rotate(rotated.key_id, 60, by="Olga")
     for key in (revoked, expired):
         with pytest.raises(InvalidRequest, match="has ended"):
-            await book.rotate(key.key_id, 60)
+            await book.rotate(key.key_id, 60, by="Olga")
     for overlap_s in (-1, 31 * 86400, float("nan")):
         with pytest.raises(InvalidRequest, match="overlap"):
-            await book.rotate(successor.key_id, overlap_s)
+            await book.rotate(successor.key_id, overlap_s, by="Olga")
     with pytest.raises(NotFound):
-        await book.rotate("nosuchkey000", 60)
+        await book.rotate("nosuchkey000", 60, by="Olga")
     assert len(await book.list()) == 4
 
 
 async def test_two_rotations_at_once_make_one_key(book: KeyBook) -> None:
-    old = await book.create("acme", NAME, ROLES)
-    done = await asyncio.gather(*(book.rotate(old.key_id, 60) for _ in range(3)), return_exceptions=True)
+    old = await book.create("acme", NAME, ROLES, by="Olga")
+    done = await asyncio.gather(*(book.rotate(old.key_id, 60, by="Olga") for _ in range(3)), return_exceptions=True)
     assert sorted(isinstance(one, InvalidRequest) for one in done) == [False, True, True]
     assert len(await book.list()) == 2
 
 
 async def test_keys_of_a_label_end_together_and_only_those(book: KeyBook) -> None:
-    mine = [await book.create("acme", NAME, ROLES, "dev") for _ in range(2)]
-    others = [await book.create("acme", NAME, ROLES, "ci"), await book.create("globex", NAME, ROLES, "dev")]
+    mine = [await book.create("acme", NAME, ROLES, "dev", by="Olga") for _ in range(2)]
+    others = [
+        await book.create("acme", NAME, ROLES, "ci", by="Olga"),
+        await book.create("globex", NAME, ROLES, "dev", by="Olga"),
+    ]
     for key in (*mine, *others):
         assert await book.authenticate(key.secret_text) is not None
-    assert await book.revoke_label("acme", "dev") == 2
-    assert await book.revoke_label("acme", "dev") == 0
+    assert await book.revoke_label("acme", "dev", by="Olga") == 2
+    assert await book.revoke_label("acme", "dev", by="Olga") == 0
     assert [await book.authenticate(key.secret_text) is not None for key in (*mine, *others)] == [False] * 2 + [
         True
     ] * 2
@@ -274,15 +295,15 @@ async def test_keys_of_a_label_end_together_and_only_those(book: KeyBook) -> Non
 
 async def test_whether_there_is_any_key(db: Database, book: KeyBook) -> None:
     assert not await book.any_active()
-    one = await book.create("acme", NAME, ROLES, expires_at=datetime.now(UTC) + timedelta(hours=1))
+    one = await book.create("acme", NAME, ROLES, expires_at=datetime.now(UTC) + timedelta(hours=1), by="Olga")
     assert await book.any_active()
     await set_back(db, one.key_id, "expires_at", timedelta(hours=2))
     assert not await book.any_active()
-    two = await book.create("acme", NAME, ROLES)
-    three = await book.rotate(two.key_id, 60)
-    await book.revoke(three.key_id)
+    two = await book.create("acme", NAME, ROLES, by="Olga")
+    three = await book.rotate(two.key_id, 60, by="Olga")
+    await book.revoke(three.key_id, by="Olga")
     assert await book.any_active()
-    await book.revoke(two.key_id)
+    await book.revoke(two.key_id, by="Olga")
     assert not await book.any_active()
 
 
@@ -292,7 +313,7 @@ async def test_whether_there_is_any_key(db: Database, book: KeyBook) -> None:
 async def test_a_flood_with_one_key_is_one_question_and_one_note(
     book: KeyBook, clock: Clock, queries: list[str]
 ) -> None:
-    new = await book.create("acme", NAME, ROLES)
+    new = await book.create("acme", NAME, ROLES, by="Olga")
     found = await asyncio.gather(*(book.authenticate(new.secret_text) for _ in range(500)))
     assert len(set(found)) == 1 and found[0] is not None
     await book.close()
@@ -303,7 +324,7 @@ async def test_a_flood_with_one_key_is_one_question_and_one_note(
 
 
 async def test_use_is_noted_once_a_day(db: Database, book: KeyBook, clock: Clock) -> None:
-    new = await book.create("acme", NAME, ROLES)
+    new = await book.create("acme", NAME, ROLES, by="Olga")
     assert [key.last_used_on for key in await book.list()] == [None]
     versions = set()
     for _ in range(4):
@@ -320,7 +341,7 @@ async def test_use_is_noted_once_a_day(db: Database, book: KeyBook, clock: Clock
 
 
 async def test_a_wrong_secret_is_no_use(book: KeyBook) -> None:
-    one, other = await book.create("acme", NAME, ROLES), await book.create("acme", NAME, ROLES)
+    one, other = await book.create("acme", NAME, ROLES, by="Olga"), await book.create("acme", NAME, ROLES, by="Olga")
     text = KeyText(VAULT.derive("api key check"))
     await book.authenticate(text.write(one.key_id, other.secret_text.split("_")[2][:43]))
     await book.close()
@@ -330,7 +351,7 @@ async def test_a_wrong_secret_is_no_use(book: KeyBook) -> None:
 async def test_while_postgres_is_away_a_remembered_key_works_for_its_time(url: str, clock: Clock) -> None:
     db = await Database.open(url, max_size=2)
     book = KeyBook(db, VAULT, PSEUDONYMS, clock=clock)
-    new = await book.create("acme", NAME, ROLES)
+    new = await book.create("acme", NAME, ROLES, by="Olga")
     assert await book.authenticate(new.secret_text) is not None
     await book.close()
 
@@ -349,7 +370,7 @@ async def test_while_postgres_is_away_a_remembered_key_works_for_its_time(url: s
 async def test_a_use_that_cannot_be_noted_does_not_refuse_the_request(
     db: Database, book: KeyBook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    new = await book.create("acme", NAME, ROLES)
+    new = await book.create("acme", NAME, ROLES, by="Olga")
 
     async def away(*_: object) -> int:
         raise ServiceUnavailable("PostgreSQL does not answer")
@@ -361,9 +382,9 @@ async def test_a_use_that_cannot_be_noted_does_not_refuse_the_request(
 
 
 async def test_a_list_is_of_a_tenant_or_of_a_person(book: KeyBook) -> None:
-    ann = await book.create("acme", NAME, [Role.ADMIN, Role.REQUESTER], "one")
-    bob = await book.create("acme", "Bob", ROLES)
-    far = await book.create("globex", NAME, ROLES)
+    ann = await book.create("acme", NAME, [Role.ADMIN, Role.REQUESTER], "one", by="Olga")
+    bob = await book.create("acme", "Bob", ROLES, by="Olga")
+    far = await book.create("globex", NAME, ROLES, by="Olga")
     assert [key.key_id for key in await book.list()] == [ann.key_id, bob.key_id, far.key_id]
     assert [key.key_id for key in await book.list("acme")] == [ann.key_id, bob.key_id]
     assert [key.key_id for key in await book.list(user=NAME.lower())] == [ann.key_id, far.key_id]
@@ -385,7 +406,7 @@ async def test_the_commands_on_a_new_database(postgres: "PostgresServer") -> Non
         async def services() -> SimpleNamespace:
             return SimpleNamespace(bring_up_to_date=db.migrate, keys=book)
 
-        yield SimpleNamespace(services=services)
+        yield SimpleNamespace(services=services, settings=settings)
         await db.close()
 
     async def run(*arguments: str) -> str:
@@ -401,7 +422,7 @@ async def test_the_commands_on_a_new_database(postgres: "PostgresServer") -> Non
     book = KeyBook(db, VAULT, PSEUDONYMS)
     principal = await book.authenticate(made["key"])
     assert principal is not None and (principal.user, principal.key_id) == (NAME, made["key_id"])
-    successor = (await run("rotate", made["key_id"], "--overlap", "30m")).strip()
+    successor = (await run("rotate", made["key_id"], "--overlap", "30m", "--by", "Omar")).strip()
     assert await book.authenticate(successor) is not None
     # A scanner that found the key in the open knows its text, not its id.
     assert successor not in await run("revoke", successor)
@@ -409,6 +430,10 @@ async def test_the_commands_on_a_new_database(postgres: "PostgresServer") -> Non
     assert [(key["state"], key["roles"]) for key in json.loads(listed)] == [
         ("ending", ["reviewer", "auditor"]),
         ("revoked", ["reviewer", "auditor"]),
+    ]
+    assert [key["created_by_hash"] for key in json.loads(listed)] == [
+        PSEUDONYMS.of("user", Settings().user),
+        PSEUDONYMS.of("user", "Omar"),
     ]
     table = await run("list")
     for shown in (listed, table):
