@@ -31,7 +31,7 @@ from countersign.services import Services
 from countersign.store.documents import document_id_of
 from countersign.store.reviews import Held
 from countersign.vigilance.probe import drawn, seeds
-from countersign.words import Outcome
+from countersign.words import Mode, Outcome
 
 _HOUR = 3600.0
 LONGEST_WAIT_S = 24 * _HOUR
@@ -71,9 +71,10 @@ def signing_of(playbook: Playbook) -> SigningPolicy:
     signing = playbook.signing
     return SigningPolicy.model_validate(
         {
-            **signing.model_dump(exclude={"undo_minutes"}),
+            **signing.model_dump(exclude={"undo_minutes", "blind_capture"}),
             "contract_types": playbook.contract_types,
             "undo_s": signing.undo_minutes * 60,
+            "blind": signing.blind_capture,
             "governed": bool(signing.groups or signing.leads or signing.undo_minutes or signing.require_signed),
         }
     )
@@ -107,6 +108,9 @@ class Admit:
             document, batch_id = await self._let_in(key, request, user_hash, given.run_id or "")
             limits = await self._services.limits.of(request.tenant, user_hash)
             signing = signing_of(playbook)
+            if request.mode is Mode.SHADOW:
+                # Nothing is shown there at all: the decision is the view.
+                signing = signing.model_copy(update={"blind": False})
             if not signing.governed and await self._services.people.governs(request.tenant):
                 signing = signing.model_copy(update={"governed": True})
             return Admission(

@@ -70,6 +70,7 @@ class Evidence:
                 clauses=found.clauses,
                 route=given.route,
                 verdict=given.verdict,
+                view=given.view,
                 reviewer_hash=self._services.pseudonyms.of("user", given.reviewer) if given.reviewer else None,
                 machine_s=given.machine_s,
                 cost_microusd=given.cost_microusd,

@@ -29,6 +29,7 @@ from countersign.review.payloads import (
     Receipt,
     ReviewRequest,
     ReviewStatus,
+    View,
 )
 from countersign.settings import Settings
 from countersign.words import Autonomy, Outcome, Stage
@@ -354,6 +355,13 @@ class ReviewClient:
         bound = answer.model_copy(update={"digest": answer.digest or status.digest, "answer_id": answer_id})
         return await self._update("answer", tenant, review_id, bound, update_id=answer_id, reply=Receipt)
 
+    async def view(self, tenant: str, review_id: str, view: View) -> Receipt:
+        """Keep what a reviewer would do, before they are told how sure the machine is. Raises as `decide` does."""
+        status = _open_status(await self.status(tenant, review_id))
+        view_id = view.view_id or f"v-{secrets.token_hex(12)}"
+        bound = view.model_copy(update={"digest": view.digest or status.digest, "view_id": view_id})
+        return await self._update("view", tenant, review_id, bound, update_id=view_id, reply=Receipt)
+
     async def claim(self, tenant: str, review_id: str, claim: Claim) -> ClaimReceipt:
         """Let a reviewer take a review to themselves for a while, or give it back. Raises as `decide` does."""
         _open_status(await self.status(tenant, review_id))
@@ -407,7 +415,7 @@ class ReviewClient:
         name: str,
         tenant: str,
         review_id: str,
-        given: Decision | Answer | Claim | EffectDecision,
+        given: Decision | Answer | Claim | EffectDecision | View,
         *,
         update_id: str | None,
         reply: type[R],

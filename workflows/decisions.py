@@ -8,7 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from countersign.errors import CountersignError
     from countersign.review.desk import Desk, content_of
     from countersign.review.parse import parse
-    from countersign.review.payloads import Answer, Decision, Receipt
+    from countersign.review.payloads import Answer, Decision, Receipt, View
     from countersign.vigilance.watch import Watch
     from countersign.words import Verdict
 
@@ -55,6 +55,9 @@ class Decisions:
         facts: dict[str, Any] = {"verdict": decision.verdict, "edits": len(decision.edits), "digest": self.desk.digest}
         if signed_with:
             facts["signed_with"] = signed_with
+        taken = self.desk.decisions[-1]
+        if taken.view is not None:
+            facts |= {"view": taken.view, "changed": taken.view is not taken.verdict}
         if self.desk.pending is not None:
             facts["pending"] = self.desk.pending.outcome
         self.show()
@@ -80,6 +83,13 @@ class Decisions:
             self.take(parse(Decision, fields, 'Give at least {"reviewer": "…"}'))
         except CountersignError as error:
             self.refuse(error, verdict, given)
+
+    def view(self, view: View) -> Receipt:
+        """Keep what a reviewer would do, and let them see the rest."""
+        if self.desk.view(view, workflow.now()):
+            self.show()
+            self._record.done("viewed", actor=view.reviewer, verdict=view.verdict, digest=self.desk.digest)
+        return self.receipt()
 
     def answer(self, answer: Answer) -> None:
         self.desk.answer(answer, workflow.now())
@@ -133,6 +143,7 @@ class Decisions:
             question=desk.question,
             answers=tuple(desk.answers),
             decisions=tuple(desk.decisions),
+            views=tuple(desk.views.stated),
             decision=desk.counted[-1] if desk.counted else None,
             signatures_missing=desk.signatures_missing,
             claimed_by=desk.held.reviewer if desk.held else None,

@@ -46,6 +46,7 @@ async def observe(
         verdict=_verdict(last.verdict, bool(edits)) if last is not None else None,
         edits=edits,
         reviewer=last.reviewer if last is not None else "",
+        view=last.view if last is not None else None,
         submitted_at=record.status.submitted_at or workflow.now(),
         machine_s=sum(
             spent for stage, spent in record.status.timings_ms.items() if stage not in (Stage.SIGN, Stage.LEARN)
@@ -82,3 +83,10 @@ def reveal(record: Record, analysed: Analysed) -> None:
         evidence=routed.evidence,
     )
     record.done("revealed", route=routed.route, **reconciled(analysed.analysis))
+
+
+def disclose(record: Record, admission: Admission, analysed: Analysed) -> None:
+    """Write down what the trail was not told while people judged without it."""
+    if admission.signing.blind:
+        routed = analysed.routed
+        record.note("revealed", route=routed.route, reasons=list(routed.reasons), **reconciled(analysed.analysis))

@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
         ReviewRequest,
         ReviewStatus,
         SigningPolicy,
+        View,
     )
     from countersign.review.steps import AdmitInput, LearnInput
     from countersign.vigilance.watch import Watch
@@ -38,7 +39,7 @@ from workflows import options
 from workflows import search_attributes as attributes
 from workflows.decisions import Decisions
 from workflows.effects import Effects
-from workflows.evidence import BLANK, observe, reveal
+from workflows.evidence import BLANK, disclose, observe, reveal
 from workflows.people import People
 from workflows.record import Ended, Record, failure_of
 from workflows.stages import Analysed, Stages
@@ -108,7 +109,9 @@ class ReviewWorkflow:
         self._decisions.desk = Desk(request.user, admission.signing, admission.playbook_version, place)
         self._record.admission = admission
         self._people = People(self._record, self._desk, self._decisions.changed)
-        self._record.progress.update(review_id=admission.key.review_id, document=admission.document)
+        self._record.progress.update(
+            review_id=admission.key.review_id, document=admission.document, blind=admission.signing.blind
+        )
         workflow.upsert_search_attributes(
             [attributes.TENANT.value_set(admission.tenant_hash), attributes.REVIEW_STAGE.value_set(Stage.READ)]
         )
@@ -120,9 +123,11 @@ class ReviewWorkflow:
         if request.mode is Mode.SHADOW:
             return await self._shadow(admission, analysed)
         if analysed.routed.route is Route.RELEASE:
+            disclose(self._record, admission, analysed)
             return Outcome.RELEASED
         await self._effects.open(admission, request.user, analysed.analysis, analysed.left, self._desk)
         outcome = await self._sign(admission, analysed)
+        disclose(self._record, admission, analysed)
         await self._effects.act(outcome, self._desk.analysis.key_findings if self._desk.analysis else ())
         await self._learn(admission, request, analysed, outcome)
         return outcome
@@ -270,6 +275,18 @@ class ReviewWorkflow:
     def _may_decide(self, decision: Decision) -> None:
         try:
             self._desk.check(decision, workflow.now())
+        except DecisionRefused as error:
+            raise _refusal(error) from None
+
+    @workflow.update
+    def view(self, view: View) -> Receipt:
+        """Keep what a reviewer would do, before they are told how sure the machine is."""
+        return self._decisions.view(view)
+
+    @view.validator
+    def _may_view(self, view: View) -> None:
+        try:
+            self._desk.check_view(view, workflow.now())
         except DecisionRefused as error:
             raise _refusal(error) from None
 

@@ -62,6 +62,8 @@ class Stages:
         """What the evidence says of the cell."""
         self._blind = request.mode is Mode.SHADOW
         """Whether nothing of what the agents say may be seen until a person has judged."""
+        self._captures = admission.signing.blind
+        """Whether the trail is told how sure the agents are only when people have judged."""
         self._patient = True
         """Whether the review may still wait for models: once, for as long as a step may take, not once a step."""
 
@@ -336,7 +338,10 @@ class Stages:
         self._record.progress.degrade(*analysis.degraded)
         if not self._blind:
             self._record.progress.update(analysis=analysis)
-        self._record.done("reconciled", **({} if self._blind else reconciled(analysis)))
+        facts = {} if self._blind else reconciled(analysis)
+        if self._captures:
+            facts.pop("confidence", None)
+        self._record.done("reconciled", **facts)
         return analysis
 
     def _gate(self, analysis: AnalysisResult, intent: Intent, recall: Recall) -> GateDecision:
@@ -356,7 +361,8 @@ class Stages:
             route=routed.route, route_reasons=routed.reasons, autonomy=routed.autonomy, evidence=routed.evidence
         )
         drawn: dict[str, Any] = {"audited": True} if routed.evidence and routed.evidence.audited else {}
-        self._record.done("routed", route=routed.route, autonomy=routed.autonomy, reasons=list(routed.reasons), **drawn)
+        why: dict[str, Any] = {} if self._captures else {"reasons": list(routed.reasons)}
+        self._record.done("routed", route=routed.route, autonomy=routed.autonomy, **why, **drawn)
         return routed
 
 

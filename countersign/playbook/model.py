@@ -101,6 +101,8 @@ class Signing(_Data):
     """For so long a decision that ends the review may be withdrawn; nothing follows from it before. 0: not at all."""
     require_signed: bool = False
     """Whether a decision counts only with a signature that proves who made it."""
+    blind_capture: bool = False
+    """Whether a reviewer says what they would do before they are told how sure the machine is."""
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from countersign.review.blind import is_blind
 from countersign.review.payloads import ReviewStatus
 from countersign.words import RiskBand, Route, Severity
 
@@ -50,6 +51,8 @@ def against(  # noqa: PLR0911, PLR0913 - a list of reasons
         return "another playbook"
     if status.outcome is not None or status.waiting_for != "reviewer" or status.analysis is None:
         return "does not wait for a reviewer"
+    if is_blind(status):
+        return "is judged blind"
     if status.route is not Route.REVIEW or status.signatures_missing != 1:
         return "more than one person signs"
     if worst_of(status).rank > most.rank:

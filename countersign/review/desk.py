@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from countersign.errors import DecisionRefused
+from countersign.review.blind import FORMED, Views
 from countersign.review.claims import Claims, Held
 from countersign.review.editing import apply_edits, check_content
 from countersign.review.payloads import (
@@ -28,6 +29,7 @@ from countersign.review.payloads import (
     EffectDecision,
     SigningPolicy,
     SigningTerms,
+    View,
 )
 from countersign.review.same import same_person
 from countersign.review.signing import Authority, stand_for
@@ -90,6 +92,7 @@ class Desk:
     ) -> None:
         self.authority = Authority(requester, policy, place=place)
         self.claims = Claims()
+        self.views = Views()
         self._playbook_version = playbook_version
         self._analysis: AnalysisResult | None = None
         self._required = 1
@@ -186,6 +189,7 @@ class Desk:
             self.authority.check_person(decision.reviewer, decision.on_behalf_of, at, escalated=self._escalated)
             self.claims.check_decision(decision, at)
             self._check_other_people(decision)
+            self._check_view_stated(decision)
         if decision.digest is not None and decision.digest != self.digest:
             raise DecisionRefused(
                 "the decision is for an earlier version of the analysis",
@@ -233,6 +237,7 @@ class Desk:
                 at=at,
                 on_behalf_of=decision.on_behalf_of,
                 signed_with=signed_with,
+                view=self.views.of(decision.reviewer) if decision.verdict in FORMED else None,
             )
         )
         if decision.verdict is Verdict.WITHDRAW:
@@ -368,6 +373,33 @@ class Desk:
             self.outcome = Outcome.EXPIRED
             self.question = None
 
+    # --- views ---
+
+    def check_view(self, view: View, at: datetime) -> str:
+        """The id of the key that proves who states it ("": none is asked for).
+
+        Raises `DecisionRefused` unless views are captured, and the person may sign and has stated no other one.
+        """
+        if not self.authority.fixed.blind:
+            raise DecisionRefused(
+                "no views are captured on this review",
+                rule="not_blind",
+                remedy="Decide on it; the playbook's [signing] blind_capture would ask for a view first",
+            )
+        self._check_waiting()
+        self.authority.check_person(view.reviewer, None, at, escalated=self._escalated, claims=True)
+        if view.digest is not None and view.digest != self.digest:
+            raise DecisionRefused(
+                "the view is of an earlier version of the analysis", rule="stale", remedy="Look at its status again"
+            )
+        self.views.check(view)
+        return self.authority.check_proof(view, view.reviewer, at)
+
+    def view(self, view: View, at: datetime) -> bool:
+        """Keep what a reviewer would do; False when it was kept before. Raises as `check_view` does."""
+        signed_with = self.check_view(view, at)
+        return self.views.take(view, at, digest=self.digest or "", signed_with=signed_with)
+
     # --- claims ---
 
     def check_claim(self, claim: Claim, at: datetime) -> None:
@@ -413,6 +445,16 @@ class Desk:
                 "the review does not wait for a person (yet)",
                 rule="not_waiting",
                 remedy="Watch it until its stage is 'sign'",
+            )
+
+    def _check_view_stated(self, decision: Decision) -> None:
+        if not self.authority.fixed.blind or decision.verdict not in FORMED:
+            return
+        if self.views.of(decision.reviewer) is None:
+            raise DecisionRefused(
+                "this reviewer has not stated a view yet",
+                rule="no_view",
+                remedy="State what you would do first (`countersign view`); then you are told how sure the machine is",
             )
 
     def _check_other_people(self, decision: Decision) -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from countersign.review.blind import is_blind
 from countersign.review.payloads import AgentMetrics, ReviewStatus, TrailEntry, Usage
 from countersign.words import Stage
 
@@ -86,12 +87,14 @@ def details(status: ReviewStatus) -> str:
         lines.append(f"Waits for the {status.waiting_for}{due}{missing}")
     if status.screening:
         lines.append(f"Screening {status.screening.band} at {status.screening.risk_score:.2f}")
+    blind = is_blind(status)
     if status.analysis:
         count = Counter(finding.severity for finding in status.analysis.key_findings)
         severities = ", ".join(f"{n} {severity}" for severity, n in sorted(count.items(), key=lambda i: -i[0].rank))
-        lines.append(f"Findings: {severities or 'none'} · confidence {status.analysis.confidence:.2f}")
+        sure = "" if blind else f" · confidence {status.analysis.confidence:.2f}"
+        lines.append(f"Findings: {severities or 'none'}{sure}")
     if status.route:
-        lines.append(f"Route {status.route}: {'; '.join(status.route_reasons)}")
+        lines.append(f"Route {status.route}" + ("" if blind else f": {'; '.join(status.route_reasons)}"))
     if status.effects:
         states = Counter(effect.state for effect in status.effects)
         lines.append(f"Effects: {', '.join(f'{n} {state}' for state, n in states.items())}")

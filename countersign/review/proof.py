@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from countersign.errors import DecisionRefused
-from countersign.review.payloads import Answer, Decision, EffectDecision, VerifyingKey
+from countersign.review.payloads import Answer, Decision, EffectDecision, VerifyingKey, View
 from countersign.review.same import same_person
 
 TYPE = "countersign-decision"
@@ -30,15 +30,17 @@ VALID_S = 600
 SKEW_S = 120
 """How far the clocks of signer and judge may differ."""
 
-Provable = Decision | EffectDecision | Answer
+Provable = Decision | EffectDecision | Answer | View
 
 
 def act_of(given: Provable, *, approve: bool = True) -> str:
-    """What is done: "approve", "reject", …; "approve_effect" or "decline_effect"; "answer"."""
+    """What is done: "approve", "reject", …; "approve_effect" or "decline_effect"; "answer"; "view"."""
     if isinstance(given, Decision):
         return given.verdict.value
     if isinstance(given, Answer):
         return "answer"
+    if isinstance(given, View):
+        return "view"
     return "approve_effect" if approve else "decline_effect"
 
 

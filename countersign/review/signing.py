@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from countersign.errors import DecisionRefused
-from countersign.review.payloads import Answer, Decision, DecisionRecord, SigningPolicy, SigningTerms
+from countersign.review.payloads import Answer, Decision, DecisionRecord, SigningPolicy, SigningTerms, View
 from countersign.review.proof import Provable, act_of, check_proof, usable
 from countersign.review.same import is_among, same_person
 from countersign.words import Severity
@@ -79,9 +79,9 @@ class Authority:
                 "who may sign is not known at this moment", rule="policy_unknown", remedy="Repeat it in a moment"
             )
         if on_behalf_of is None:
-            if self._has_right(person, escalated=escalated):
+            if self.has_right(person, escalated=escalated):
                 return
-            if claims and any(self._has_right(name, escalated=escalated) for name in self._absent_for(person, at)):
+            if claims and self.signs_for(person, at, escalated=escalated):
                 return
             raise DecisionRefused(
                 "this reviewer may not sign under the playbook",
@@ -94,7 +94,7 @@ class Authority:
                 rule="no_delegate",
                 remedy="See `countersign absence list`",
             )
-        if not self._has_right(on_behalf_of, escalated=escalated):
+        if not self.has_right(on_behalf_of, escalated=escalated):
             raise DecisionRefused(
                 "the person signed for may not sign under the playbook",
                 rule="not_allowed",
@@ -143,9 +143,14 @@ class Authority:
         known = any(key.key_id == record.signed_with and usable(key, record.at) for key in keys)
         return "" if known else "key_revoked"
 
-    def _has_right(self, person: str, *, escalated: bool) -> bool:
+    def has_right(self, person: str, *, escalated: bool) -> bool:
+        """Whether the person may sign by their own right, the requester not excepted."""
         names = self.names(escalated=escalated)
         return names is None or is_among(person, names)
+
+    def signs_for(self, person: str, at: datetime, *, escalated: bool) -> tuple[str, ...]:
+        """The absent people with a right to sign, whose delegate this person is at that time."""
+        return tuple(name for name in self._absent_for(person, at) if self.has_right(name, escalated=escalated))
 
     def _members(self, groups: tuple[str, ...]) -> tuple[str, ...]:
         if self.terms is None:
@@ -171,4 +176,6 @@ def stand_for(decision: Decision | DecisionRecord) -> tuple[str, ...]:
 
 
 def _id_of(given: Provable) -> str | None:
+    if isinstance(given, View):
+        return given.view_id
     return given.answer_id if isinstance(given, Answer) else given.decision_id

@@ -233,6 +233,8 @@ class ObserveInput(Payload):
     """None: nobody has decided; a shadow review whose labels were given with it."""
     edits: tuple[Edit, ...] = ()
     reviewer: str = ""
+    view: Verdict | None = None
+    """What the reviewer had said that they would do, before they knew how sure the agents are."""
     submitted_at: datetime
     machine_s: float = 0.0
     cost_microusd: int = 0

@@ -72,6 +72,8 @@ class NewItem:
     clauses: tuple[Compared, ...]
     route: str | None = None
     verdict: str | None = None
+    view: str | None = None
+    """What the reviewer had said that they would do, before they knew how sure the agents are; sealed as well."""
     reviewer_hash: str | None = None
     machine_s: float = 0.0
     cost_microusd: int = 0
@@ -88,6 +90,8 @@ class Said:
 
     name: str
     clauses: tuple[Compared, ...]
+    view: str | None = None
+    """What the reviewer had said that they would do, where views were captured."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,8 @@ class EvidenceBook:
         """Count a judged review, once per workflow; a repeat changes nothing and returns what was counted then."""
         data_key = await self._keys.obtain(key.tenant, key.review_id)
         said = {"name": item.name, "clauses": [clause.model_dump(mode="json") for clause in item.clauses]}
+        if item.view is not None:
+            said["view"] = item.view
         sealed = self._vault.seal(data_key, json.dumps(said).encode(), context(key.tenant, "evidence", key.workflow_id))
         async with self._db.transaction() as connection:
             await cell_states.lock(connection, cell)
@@ -309,7 +315,9 @@ class EvidenceBook:
             return None
         opened = self._vault.open(key, item.sealed, context(item.tenant, "evidence", item.workflow_id))
         said = json.loads(opened)
-        return Said(said["name"], tuple(Compared.model_validate(clause) for clause in said["clauses"]))
+        return Said(
+            said["name"], tuple(Compared.model_validate(clause) for clause in said["clauses"]), said.get("view")
+        )
 
     async def explained(self, cell: CellKey, arm: str) -> tuple[str, ...]:
         """Where the cell stands with an arm, in words and numbers."""

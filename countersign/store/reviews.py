@@ -9,6 +9,7 @@ import asyncpg
 from pydantic import BaseModel, ConfigDict
 
 from countersign.errors import InvalidRequest, NotFound
+from countersign.review.blind import listed_confidence
 from countersign.review.payloads import DocumentRef, Failure, ReviewKey, ReviewRequest, ReviewStatus
 from countersign.store.database import Database
 from countersign.store.datakeys import DataKeys
@@ -369,7 +370,7 @@ class ReviewStore:
             status.escalated,
             len(status.analysis.key_findings) if status.analysis else 0,
             worst_severity(status),
-            status.analysis.confidence if status.analysis else None,
+            listed_confidence(status),
             status.usage.cost_microusd,
             status.document.document_id if status.document else None,
             status.submitted_at or datetime.now(UTC),

@@ -1,16 +1,13 @@
 """bulk approve: many low-risk reviews that are alike, shown first, then signed one by one, each bound to its digest."""
 
-from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from countersign.errors import CountersignError, DecisionRefused, InvalidRequest
+from countersign.errors import DecisionRefused, InvalidRequest
 from starters.cli.common import Group, emit, json_option, plain, tenant_option, with_client
 
 if TYPE_CHECKING:
-    from countersign.review.bulk import Item
     from starters.client import ReviewClient
 
 
@@ -53,50 +50,27 @@ def approve(**options: Any) -> None:
 
 
 async def _approve(client: "ReviewClient", options: dict[str, Any]) -> dict[str, Any]:
-    from countersign.playbook.load import load_playbook
-    from countersign.review.bulk import against, digest_of_all, item_of
     from countersign.words import Severity
+    from starters.bulk import Wanted, preview, sign
 
-    playbook = load_playbook(client.settings.playbooks, options["playbook"])
-    tenant = options["tenant"] or client.settings.tenant
-    items: list[Item] = []
-    left_out: Counter[str] = Counter()
-    for row in await client.queue(tenant=tenant, limit=options["limit"]):
-        standing = await client.status(tenant, row.review_id)
-        why = (
-            against(
-                standing.status,
-                playbook=options["playbook"],
-                kinds=playbook.contract_types,
-                most=Severity(options["max_severity"]),
-                clause=options["clause"],
-                at=datetime.now(UTC),
-            )
-            if standing.live
-            else "no worker answers"
-        )
-        if why:
-            left_out[why] += 1
-        else:
-            items.append(item_of(standing.status))
-    digest = digest_of_all(items)
-    if options["only"] and not (len(options["only"]) >= 8 and digest.startswith(options["only"])):
+    wanted = Wanted(
+        tenant=options["tenant"] or client.settings.tenant,
+        reviewer=options["reviewer"],
+        playbook=options["playbook"],
+        most=Severity(options["max_severity"]),
+        clause=options["clause"],
+        limit=options["limit"],
+    )
+    shown = await preview(client, wanted)
+    if options["only"] and not (len(options["only"]) >= 8 and shown.digest.startswith(options["only"])):
         raise InvalidRequest("--only: something else would be signed by now", remedy="Look at it anew, without --yes")
-    signed = [await _sign(client, tenant, item, options) for item in items] if options["yes"] else []
-    return {"digest": digest, "items": plain(items), "left_out": dict(left_out), "signed": signed}
-
-
-async def _sign(client: "ReviewClient", tenant: str, item: "Item", options: dict[str, Any]) -> dict[str, str]:
-    """One decision of its own. What goes wrong with one keeps the others from nothing."""
-    from countersign.review.payloads import Decision
-    from countersign.words import Verdict
-
-    decision = Decision(verdict=Verdict.APPROVE, reviewer=options["reviewer"], note=options["note"], digest=item.digest)
-    try:
-        receipt = await client.decide(tenant, item.review_id, decision)
-    except CountersignError as error:
-        return {"review_id": item.review_id, "outcome": "refused", "why": error.message}
-    return {"review_id": item.review_id, "outcome": str(receipt.outcome or receipt.pending or "signed"), "why": ""}
+    signed = await sign(client, wanted, shown, options["note"]) if options["yes"] else ()
+    return {
+        "digest": shown.digest,
+        "items": plain(list(shown.items)),
+        "left_out": shown.reasons,
+        "signed": plain(list(signed)),
+    }
 
 
 def _print(shown: dict[str, Any], *, signed: bool) -> None:

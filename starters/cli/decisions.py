@@ -9,7 +9,7 @@ from countersign.errors import DecisionRefused, InvalidRequest
 from starters.cli.common import Command, emit, first_problem, json_option, tenant_option, with_client
 
 if TYPE_CHECKING:
-    from countersign.review.payloads import ClaimReceipt, Receipt
+    from countersign.review.payloads import ClaimReceipt, Receipt, ReviewStatus
     from starters.client import ReviewClient
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -79,6 +79,40 @@ def claim_command(  # noqa: PLR0913 - one parameter an option
     else:
         whose = "assigned" if assign_to else "yours"
         click.echo(f"{receipt.review_id}: {whose} until {receipt.until:%Y-%m-%d %H:%M} UTC, claim {receipt.token}")
+
+
+@click.command("view", cls=Command)
+@click.argument("review_id", metavar="ID")
+@click.option("--reviewer", required=True, help="Whose view it is; never the requester's.")
+@click.option(
+    "--would", required=True, type=click.Choice(["approve", "amend", "reject"]), help="What they would do by now."
+)
+@click.option("--digest", help="Only if this is still what is under review.  [default: whatever is now]")
+@tenant_option
+@json_option
+def view_command(  # noqa: PLR0913 - one parameter an option
+    *, review_id: str, reviewer: str, would: str, digest: str | None, tenant: str | None, as_json: bool
+) -> None:
+    """Say what you would do, before you are told how sure the machine is ([signing] blind_capture).
+
+    It is kept beside your decision, which may differ from it.
+    """
+    from countersign.review.payloads import View
+
+    given = _valid(View, {"verdict": would, "reviewer": reviewer, "digest": digest})
+
+    async def state(client: "ReviewClient") -> "tuple[Receipt, ReviewStatus]":
+        place = (tenant or client.settings.tenant, review_id)
+        receipt = await client.view(*place, given)
+        return receipt, (await client.status(*place)).status
+
+    receipt, status = with_client(state)
+    if as_json:
+        emit(status)
+        return
+    click.echo(f"{receipt.review_id}: view kept")
+    if status.analysis is not None:
+        click.echo(f"The machine is {status.analysis.confidence:.0%} sure. {'; '.join(status.route_reasons)}")
 
 
 @click.command("approve", cls=Command)

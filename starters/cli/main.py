@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reject": ("decisions", "Reject a review."),
     "amend": ("decisions", "Correct findings, then sign."),
     "ask": ("decisions", "Ask the requester a question back."),
+    "view": ("decisions", "Say what you would do, before you know how sure the machine is."),
     "withdraw": ("decisions", "Take your decision back while it is pending."),
     "bulk": ("bulk", "Sign many low-risk reviews at once, each bound to its digest."),
     "answer": ("decisions", "Answer a reviewer's question."),

@@ -16,6 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from countersign.review.blind import is_blind
 from countersign.review.payloads import AnalysisResult, EffectStanding, Finding, Receipt, ReviewStatus, Screening
 from countersign.words import EffectState, Mode, Outcome, RiskBand, Severity
 
@@ -183,12 +184,13 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def analysis_panel(analysis: AnalysisResult) -> Panel:
-    """Summary, confidence and findings; those of severity `info` by name only."""
+def analysis_panel(analysis: AnalysisResult, *, blind: bool = False) -> Panel:
+    """Summary, confidence (not of what is judged blind) and findings; those of severity `info` by name only."""
     person = "a person must look" if analysis.requires_human_review else "no person is required"
+    sure = "judged blind" if blind else f"confidence {analysis.confidence:.2f} · {person}"
     parts: list[RenderableType] = [
         cell(analysis.summary),
-        Text(f"confidence {analysis.confidence:.2f} · {person} · {len(analysis.key_findings)} findings", style="dim"),
+        Text(f"{sure} · {len(analysis.key_findings)} findings", style="dim"),
     ]
     if analysis.dropped:
         parts.append(Text(f"{analysis.dropped} findings dropped: not verbatim in the document", style="dim"))
@@ -249,7 +251,8 @@ def header(status: ReviewStatus) -> Panel:
             ("screening", f"{status.screening.band} at {status.screening.risk_score:.2f} ({shortened(names)})")
         )
     if status.route:
-        facts.append(("route", ": ".join(part for part in (status.route, "; ".join(status.route_reasons)) if part)))
+        reasons = "" if is_blind(status) else "; ".join(status.route_reasons)
+        facts.append(("route", ": ".join(part for part in (status.route, reasons) if part)))
     if status.degraded:
         facts.append(("without", cell(", ".join(status.degraded), "yellow")))
     usage = status.usage
@@ -304,6 +307,7 @@ def next_commands(status: ReviewStatus, default_tenant: str) -> tuple[str, ...]:
             f"countersign effects approve {status.review_id} {pending.item}{tail} --reviewer NAME" if pending else ""
         )
         return (
+            *((f"countersign view {review} --reviewer NAME --would approve",) if status.blind else ()),
             *((effect,) if effect else ()),
             f"countersign approve {review} --reviewer NAME",
             f"countersign amend {review} --reviewer NAME --edit F1:severity=low",
@@ -326,7 +330,7 @@ def status_view(status: ReviewStatus, default_tenant: str, now: datetime | None 
     if status.screening and status.screening.signals and status.screening.band is not RiskBand.CLEAN:
         parts.append(signals_panel(status.screening))
     if status.analysis:
-        parts.append(analysis_panel(status.analysis))
+        parts.append(analysis_panel(status.analysis, blind=is_blind(status)))
     if status.effects:
         parts.append(effects_panel(status.effects))
     line = waiting(status, now or datetime.now(UTC))

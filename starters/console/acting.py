@@ -8,8 +8,9 @@ from starlette.responses import Response
 
 from countersign.access.permissions import Action
 from countersign.errors import DecisionRefused, InvalidRequest, ServiceUnavailable
-from countersign.review.payloads import Answer, Claim, Decision, EffectDecision
-from countersign.words import Verdict
+from countersign.review.blind import FORMED, view_of
+from countersign.review.payloads import Answer, Claim, Decision, EffectDecision, Receipt, View
+from countersign.words import Mode, Verdict
 from starters.console.forms import Fields, read_fields
 from starters.console.page import go, render, signed_in
 from starters.console.reviewing import Look, look_at, show
@@ -26,6 +27,7 @@ LOOK = "look"
 NOT_CERTAIN = "Nothing you typed is lost. Look at the history below in a moment; repeated, a decision counts once."
 MAX_TEXT = 4_000
 MAX_ANSWER = 8_000
+MAX_NAME = 200
 _ITEM = re.compile(r"E[1-9][0-9]{0,3}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -52,15 +54,59 @@ async def claim(request: Request, visit: Visit) -> Response:
     backend = backend_of(request)
     row = await backend.row(visit.who, request.path_params["review_id"], Action.CLAIM)
     fields = await _given(request, visit)
-    given = Claim(reviewer=visit.who.user, lease_s=LEASE_S, release=fields.get("claim") == "release")
     typed = shown.Typed.of(fields)
+    assigned = fields.get("claim") == "assign"
     try:
+        given = Claim(
+            reviewer=visit.who.user,
+            lease_s=LEASE_S,
+            release=fields.get("claim") == "release",
+            assign_to=_name(fields.get("assign_to", ""), "assign to") if assigned else None,
+        )
         await backend.client.claim(row.tenant, row.review_id, given)
     except DecisionRefused as refused:
         return await _refused(request, visit, row.review_id, refused, typed)
+    except InvalidRequest as error:
+        return await _incomplete(request, visit, row.review_id, error, typed)
     if typed != shown.NOTHING:
         return show(request, visit, await look_at(backend, visit, row.review_id), typed=typed)
     return go(_page_of(row.review_id))
+
+
+def _name(given: str, field: str) -> str:
+    if not 1 <= len(given) <= MAX_NAME:
+        raise InvalidRequest(f"{field}: is no name of 1 to {MAX_NAME} characters", remedy="Choose a colleague")
+    return given
+
+
+@signed_in(Action.DECIDE)
+async def state_view(request: Request, visit: Visit) -> Response:
+    """Keep what the reviewer would do, then show the rest. What was typed comes back with it."""
+    backend = backend_of(request)
+    row = await backend.row(visit.who, request.path_params["review_id"], Action.DECIDE)
+    fields = await _given(request, visit)
+    typed = shown.Typed.of(fields)
+    try:
+        view = _view(visit, fields)
+        await backend.client.view(row.tenant, row.review_id, view)
+    except DecisionRefused as refused:
+        return await _refused(request, visit, row.review_id, refused, typed)
+    except InvalidRequest as error:
+        return await _incomplete(request, visit, row.review_id, error, typed)
+    if typed != shown.NOTHING:
+        return show(request, visit, await look_at(backend, visit, row.review_id), typed=typed)
+    return go(f"{_page_of(row.review_id)}#decide")
+
+
+def _view(visit: Visit, fields: Fields) -> View:
+    """The view that a form stands for. Raises `InvalidRequest`."""
+    digest = fields.get("digest", "")
+    verdict = next((one for one in FORMED if one == fields.get("view")), None)
+    if verdict is None:
+        raise InvalidRequest("view: is none", remedy="Press one of the buttons below the findings")
+    if not digest:
+        raise InvalidRequest("view: names no version of the analysis", remedy="Load the page again")
+    return View.model_validate({"verdict": verdict, "reviewer": visit.who.user, "digest": digest})
 
 
 @signed_in(Action.DECIDE)
@@ -86,12 +132,20 @@ async def decide(request: Request, visit: Visit) -> Response:
         told = standing.Explanation("This is not certain", f"{detail[:1].upper()}{detail[1:]}.", NOT_CERTAIN)
         # Under the same name: should the first one count after all, the second does not count again.
         return show(request, visit, look, typed=typed, told=told, status=503, once=fields.get("once", ""))
+    return await _decided(request, visit, look, decision, receipt)
+
+
+async def _decided(request: Request, visit: Visit, look: Look, decision: Decision, receipt: Receipt) -> Response:
+    """What came of a decision."""
+    backend, row = backend_of(request), look.row
     if not receipt.counted:
         look = await look_at(backend, visit, row.review_id)
         told = standing.Explanation(
             "This was a test of attention", f"{receipt.notice}.", "Look at what is left, and decide"
         )
         return show(request, visit, look, told=told, status=409)
+    if decision.verdict is Verdict.WITHDRAW:
+        return go(_page_of(row.review_id))
     return render(
         request,
         "decided.html",
@@ -101,6 +155,8 @@ async def decide(request: Request, visit: Visit) -> Response:
         words=standing.VERDICTS[decision.verdict],
         receipt=receipt,
         edits=len(decision.edits),
+        shadow=look.status.mode is Mode.SHADOW,
+        changed_mind=_changed_mind(look, visit, decision.verdict),
         next=await _next_in_queue(backend, visit, row.review_id),
     )
 
@@ -120,6 +176,12 @@ async def _incomplete(
     look = await look_at(backend_of(request), visit, review_id)
     told = standing.Explanation("This is not complete", f"{error.message}.", error.remedy)
     return show(request, visit, look, typed=typed, told=told, status=422)
+
+
+def _changed_mind(look: Look, visit: Visit, verdict: Verdict) -> str:
+    """The view that they had stated and have not decided by, in words; "" otherwise."""
+    stated = view_of(look.status.views, visit.who.user)
+    return "" if stated is None or stated is verdict or verdict not in FORMED else standing.VIEWS[stated]
 
 
 def _decision(look: Look, visit: Visit, fields: Fields, typed: shown.Typed) -> Decision:
@@ -149,6 +211,7 @@ def _decision(look: Look, visit: Visit, fields: Fields, typed: shown.Typed) -> D
         note=typed.note,
         question=typed.question if verdict is Verdict.ASK else "",
         edits=edits,
+        on_behalf_of=_name(typed.behalf, "sign for") if typed.behalf else None,
         digest=digest,
         claim=int(token) if _NUMBER.fullmatch(token) else None,
         # Sent twice by an impatient finger, it counts once.

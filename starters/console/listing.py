@@ -28,6 +28,9 @@ async def queue(request: Request, visit: Visit) -> Response:
         seen = await services.marks.seen(who.tenant, who.user_hash, lists.digests_of(rows))
     else:
         rows = tuple((row, None) for row in await services.reviews.queue(tenant=who.tenant, limit=QUEUE_ROWS))
+    waiting = len(rows)
+    asking = await services.reviews.queue(tenant=who.tenant, waiting_for="requester", limit=QUEUE_ROWS)
+    rows = (*rows, *((row, None) for row in asking))
     everything = lists.queue_of(rows, seen, who, datetime.now(UTC))
     show = asked.get("show", "all")
     filters = lists.Filters(
@@ -40,8 +43,8 @@ async def queue(request: Request, visit: Visit) -> Response:
         "queue.html",
         visit,
         rows=lists.narrowed(everything, filters),
-        total=len(everything),
-        full=len(everything) == QUEUE_ROWS,
+        total=waiting,
+        full=waiting == QUEUE_ROWS,
         filters=filters,
         tabs=lists.SHOWN,
         counts=lists.counts(everything),

@@ -126,7 +126,8 @@ def failed(request: Request, error: CountersignError, visit: Visit | None) -> Re
 
 
 def _to_sign_in(request: Request) -> Response:
-    path = request.url.path
+    # With the query: a queue's filters are part of where somebody wanted to go.
+    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     if request.method != "GET":
         return render(request, "lapsed.html", None, status=401, sign_in=SIGN_IN)
     if "text/html" not in request.headers.get("accept", ""):
@@ -134,7 +135,7 @@ def _to_sign_in(request: Request) -> Response:
     if request.headers.get("sec-fetch-site") == "cross-site":
         # A link in a mail: the browser kept the cookie to itself. Asked by a page of ours, it sends it.
         return render(request, "resume.html", None, to=path)
-    there = "" if path == HOME else f"?next={quote(path)}"
+    there = "" if request.url.path == HOME else f"?next={quote(path)}"
     answer = go(SIGN_IN + there)
     forget(answer)
     return answer

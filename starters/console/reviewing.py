@@ -13,7 +13,8 @@ from countersign.document.model import DocumentText
 from countersign.errors import NotFound, PlaybookError
 from countersign.playbook.load import load_playbook
 from countersign.playbook.model import Playbook
-from countersign.review.payloads import ReviewStatus
+from countersign.review.payloads import ReviewStatus, SigningPolicy
+from countersign.review.signing import Authority
 from countersign.store.reviews import ReviewRow
 from countersign.trail.chain import TrailRow, verify_chain
 from countersign.words import Severity
@@ -21,6 +22,7 @@ from starters.console.page import render, signed_in
 from starters.console.views import document as layout
 from starters.console.views import effects, lists, standing
 from starters.console.views import findings as shown
+from starters.console.views.rights import rights_of
 from starters.console.visit import Visit
 from starters.gateway.answers import ReviewView
 from starters.gateway.backend import Backend
@@ -37,6 +39,8 @@ class Look:
     text: DocumentText | None
     playbook: Playbook | None
     trail: tuple[TrailRow, ...]
+    authority: Authority | None = None
+    """Who may sign it, as the data say now; None where this person decides nothing, or nobody can tell."""
 
 
 async def look_at(backend: Backend, visit: Visit, review_id: str) -> Look:
@@ -61,7 +65,12 @@ async def look_at(backend: Backend, visit: Visit, review_id: str) -> Look:
             playbook = load_playbook(backend.settings.playbooks, status.playbook)
     if visit.may(Action.READ_TRAIL):
         trail = await services.trail.rows(row.workflow_id)
-    return Look(row, status, now.live, text, playbook, trail)
+    authority = None
+    if reviews and status.outcome is None and playbook is not None:
+        rules = playbook.signing
+        policy = SigningPolicy(reviewers=rules.reviewers, groups=rules.groups, leads=rules.leads)
+        authority = Authority("", policy, await services.people.terms(row.tenant, policy))
+    return Look(row, status, now.live, text, playbook, trail, authority)
 
 
 @signed_in(Action.READ_REVIEW)
@@ -87,7 +96,8 @@ def show(  # noqa: PLR0913 - all of this is on the page
 ) -> Response:
     """The page with what was typed and not taken, and why."""
     now = datetime.now(UTC)
-    view = standing.standing_of(look.status, look.row, visit.who, now)
+    rights = rights_of(look.authority, visit.who.user, look.status, now)
+    view = standing.standing_of(look.status, look.row, visit.who, now, rights)
     analysis = look.status.analysis
     signals = standing.signals_of(look.status)
     spans = shown.spans_of(analysis) if analysis else ()
@@ -108,12 +118,12 @@ def show(  # noqa: PLR0913 - all of this is on the page
         findings=[one for one in findings if one.severity is not Severity.INFO or one.changed],
         settled=[one for one in findings if one.severity is Severity.INFO and not one.changed],
         counts=shown.counts_of(findings),
-        summary=shown.summary_of(analysis.summary) if analysis else ((), ()),
+        summary=shown.summary_of(analysis.summary) if analysis else shown.Summary(),
         signals=signals,
-        effects=effects.effects_of(look.status, look.text, now, may_decide=view.may_decide),
+        effects=effects.effects_of(look.status, look.text, now, may_decide=view.may_decide and rights.own),
         leaves=layout.lay_out(look.text, (*spans, *effects.spans_of(look.status), *suspicious)) if look.text else (),
         unread=look.text.unread if look.text else (),
-        history=standing.history_of(look.status),
+        history=standing.history_of(look.status, concealed=view.concealed),
         steps=standing.steps_of(look.trail),
         chain=verify_chain(look.trail) if look.trail else None,
         playbook=look.playbook,

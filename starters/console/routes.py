@@ -5,7 +5,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from countersign.access.redirect import CALLBACK
-from starters.console import acting, by_issuer, listing, live, records, reviewing, signing, submitting
+from starters.console import acting, bulk, by_issuer, listing, live, records, reviewing, signing, submitting
 from starters.console.assets import PREFIX, asset
 from starters.console.door import BEGIN
 from starters.console.page import SIGN_IN, anyone, signed_in
@@ -32,14 +32,20 @@ def routes() -> list[Route]:
         Route(f"{HOME}/sign-out", signing.sign_out, methods=["POST"]),
         Route(f"{HOME}/queue", listing.queue, methods=["GET"]),
         Route(f"{HOME}/queue/events", live.queue_events, methods=["GET"]),
+        Route(f"{HOME}/bulk", bulk.preview_page, methods=["GET"]),
+        Route(f"{HOME}/bulk", bulk.sign_these, methods=["POST"]),
         Route(f"{HOME}/submit", submitting.submit_page, methods=["GET"]),
         Route(f"{HOME}/submit", submitting.submit, methods=["POST"]),
         Route(f"{HOME}/reviews", listing.reviews, methods=["GET"]),
         Route(one, reviewing.review, methods=["GET"]),
         Route(f"{one}/events", live.review_events, methods=["GET"]),
         # Who loads the answer to a form once more, or comes back to it from signing in, wants the page.
-        *(Route(f"{one}/{act}", acting.back, methods=["GET"]) for act in ("claim", "decision", "effect", "answer")),
+        *(
+            Route(f"{one}/{act}", acting.back, methods=["GET"])
+            for act in ("claim", "view", "decision", "effect", "answer")
+        ),
         Route(f"{one}/claim", acting.claim, methods=["POST"]),
+        Route(f"{one}/view", acting.state_view, methods=["POST"]),
         Route(f"{one}/decision", acting.decide, methods=["POST"]),
         Route(f"{one}/effect", acting.effect, methods=["POST"]),
         Route(f"{one}/answer", acting.answer, methods=["POST"]),

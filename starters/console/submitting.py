@@ -11,6 +11,7 @@ from countersign.access.permissions import Action
 from countersign.errors import CountersignError, DocumentError, InvalidRequest, Overloaded, PlaybookError, RateLimited
 from countersign.playbook.load import list_playbooks, load_playbook
 from countersign.settings import Settings
+from countersign.words import Mode
 from starters.console.page import go, render, signed_in
 from starters.console.visit import HOME, Visit, check_form, check_origin
 from starters.gateway.problems import kind_of, person_words
@@ -18,6 +19,7 @@ from starters.gateway.reviews import backend_of
 from starters.gateway.submitting import Besides, take_in
 
 FORM_FIELD = "csrf"
+MODE_FIELD = "mode"
 _ONCE = re.compile(r"[0-9a-f]{16,64}")
 
 
@@ -27,6 +29,7 @@ class _Asked:
 
     playbook: str = ""
     ask: str = ""
+    shadow: bool = False
 
 
 @signed_in(Action.SUBMIT)
@@ -48,10 +51,11 @@ async def submit(request: Request, visit: Visit) -> Response:
     def check(fields: dict[str, str]) -> None:
         check_form(request, visit, fields.pop(FORM_FIELD, ""))
         asked.playbook, asked.ask = fields.get("playbook", ""), fields.get("ask", "")
+        asked.shadow = fields.get(MODE_FIELD) == Mode.SHADOW
 
     try:
         key = f"console-{once}" if _ONCE.fullmatch(once) else None
-        taken = await take_in(backend_of(request), request, visit.who, key, Besides((FORM_FIELD,), check))
+        taken = await take_in(backend_of(request), request, visit.who, key, Besides((FORM_FIELD, MODE_FIELD), check))
     except (InvalidRequest, DocumentError, PlaybookError, RateLimited, Overloaded) as error:
         return _form(request, visit, asked, error)
     return go(f"{HOME}/reviews/{taken.review_id}")

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from countersign.batch.payloads import BatchKind, BatchState
 from countersign.document.model import Page, Section
+from countersign.review.blind import CONCEALED
 from countersign.review.payloads import DocumentRef, Edit, ReviewStatus
 from countersign.store.reviews import ReviewRow
 from countersign.trail.chain import TrailRow
@@ -77,6 +78,16 @@ class DecisionBody(_Body):
     """The absent person whose delegate decides."""
 
 
+class ViewBody(_Body):
+    """What a reviewer would do, said before they are told how sure the machine is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "approve"}]})
+
+    verdict: Literal[Verdict.APPROVE, Verdict.AMEND, Verdict.REJECT]
+    digest: str | None = Field(default=None, max_length=128)
+    """Of what was looked at; refused when something else is under review by now."""
+
+
 class EffectBody(_Body):
     """What becomes of one proposed effect. Who decides is who asks."""
 
@@ -117,6 +128,9 @@ class ReviewView(ReviewStatus):
     """Where a review stands. `live` is False when its workflow could not be asked, and this is what was last stored."""
 
     live: bool = True
+    concealed: bool = False
+    """Whether all that tells how sure the machine is has been left out, because the review is judged blind: state a
+    view first (POST …/view), or, of a shadow review, decide."""
 
 
 class ReviewList(BaseModel):
@@ -190,6 +204,13 @@ class Health(BaseModel):
 
     status: Literal["ok", "ready", "unavailable"]
     degraded: tuple[str, ...] = ()
+
+
+def review_response(view: ReviewView) -> Response:
+    """A review as JSON, without what is concealed from who asks."""
+    if not view.concealed:
+        return json_response(view)
+    return Response(view.model_dump_json(exclude=CONCEALED), media_type="application/json")
 
 
 def json_response(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

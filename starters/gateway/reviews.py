@@ -11,8 +11,18 @@ from starlette.responses import Response
 from countersign.access.permissions import Action, allowed, require, sees_only_own
 from countersign.access.principal import Principal
 from countersign.errors import InvalidRequest, NotFound
+from countersign.review.blind import conceals
 from countersign.review.ids import base32
-from countersign.review.payloads import Answer, Claim, ClaimReceipt, Decision, EffectDecision, EffectReceipt, Receipt
+from countersign.review.payloads import (
+    Answer,
+    Claim,
+    ClaimReceipt,
+    Decision,
+    EffectDecision,
+    EffectReceipt,
+    Receipt,
+    View,
+)
 from countersign.trail.chain import verify_chain
 from countersign.words import Outcome, Stage
 from starters.gateway.answers import (
@@ -25,7 +35,9 @@ from starters.gateway.answers import (
     ReviewList,
     ReviewView,
     TrailView,
+    ViewBody,
     json_response,
+    review_response,
 )
 from starters.gateway.backend import Backend
 from starters.gateway.bodies import read_json
@@ -119,8 +131,9 @@ async def read_review(
     row = await backend.row(who, review_id, Action.READ_REVIEW)
     reviews = allowed(who, Action.DECIDE) and row.user_hash != who.user_hash
     standing = await backend.standing(row, as_reviewer=reviews)
-    view = ReviewView(**{**dict(standing.status), "live": standing.live})
-    return json_response(view if backend.knows_why(who) else without_signals(view))
+    concealed = conceals(standing.status, who.user, decides=reviews)
+    view = ReviewView(**{**dict(standing.status), "live": standing.live, "concealed": concealed})
+    return review_response(view if backend.knows_why(who) else without_signals(view))
 
 
 def without_signals(view: ReviewView) -> ReviewView:
@@ -205,6 +218,21 @@ async def decide(request: Request, review_id: str, who: Annotated[Principal, cal
         **dict(body),
     )
     return json_response(await backend.client.decide(row.tenant, row.review_id, given))
+
+
+@router.post(
+    "/v1/reviews/{review_id}/view",
+    response_model=Receipt,
+    responses=problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
+    openapi_extra=body_of(ViewBody),
+)
+async def state_view(request: Request, review_id: str, who: Annotated[Principal, caller(Action.DECIDE)]) -> Response:
+    """Say what you would do, where the playbook captures views: only then are you told how sure the machine is."""
+    backend = backend_of(request)
+    row = await backend.row(who, review_id, Action.DECIDE)
+    body = await read_json(request, ViewBody)
+    given = View(reviewer=who.user, **dict(body))
+    return json_response(await backend.client.view(row.tenant, row.review_id, given))
 
 
 @router.post(

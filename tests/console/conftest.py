@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from helpers.browser import PROGRAM, Console, chromium
@@ -18,6 +19,13 @@ PEOPLE = {
     "olu": ("Olu Okafor", Role.OPERATOR),
     "aud": ("Eun-ji Park", Role.AUDITOR),
 }
+FIRM = {
+    "fay": ("Fay Odell", Role.REQUESTER),
+    "eli": ("Eli Brandt", Role.REVIEWER),
+    "dan": ("Dan Ruiz", Role.REVIEWER),
+    "lea": ("Lea Novak", Role.REVIEWER),
+}
+"""Of a tenant with groups: Eli signs, Bo Winter is away and Dan stands in, Lea leads."""
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +43,15 @@ def dev() -> Iterator[Dev]:
 def console(dev: Dev) -> Iterator[Console]:
     async def make() -> dict[str, str]:
         async with Services.open(dev.settings, resolve(dev.settings)) as services:
+            people = services.people
+            for group, name in (("legal", "Eli Brandt"), ("legal", "Bo Winter"), ("leads", "Lea Novak")):
+                await people.add_member("firm", group, name, by_hash="")
+            until = datetime.now(UTC) + timedelta(days=7)
+            await people.set_absence("firm", "Bo Winter", until, delegate="Dan Ruiz", by_hash="")
             return {
-                who: (await services.keys.create("desk", name, [role], label=who, by="ops")).secret_text
-                for who, (name, role) in PEOPLE.items()
+                who: (await services.keys.create(tenant, name, [role], label=who, by="ops")).secret_text
+                for tenant, people_of in (("desk", PEOPLE), ("firm", FIRM))
+                for who, (name, role) in people_of.items()
             }
 
     keys = asyncio.run(make())

@@ -36,6 +36,7 @@ ENDPOINTS = (
     Endpoint("GET", "/v1/reviews/{review_id}/events",           (401, 200, 404, 200, 200, 403, 200, 404)),
     Endpoint("POST", "/v1/reviews/{review_id}/claim",           (401, 403, 403, 200, 403, 403, 200, 404), {}),
     Endpoint("POST", "/v1/reviews/{review_id}/decision",        (401, 403, 403, 200, 403, 403, 200, 404), DECISION),
+    Endpoint("POST", "/v1/reviews/{review_id}/view",            (401, 403, 403, 200, 403, 403, 200, 404), DECISION),
     Endpoint("POST", "/v1/reviews/{review_id}/answer",          (401, 200, 404, 403, 403, 403, 200, 404), ANSWER),
     Endpoint("POST", "/v1/reviews/{review_id}/effects/{effect}", (401, 403, 403, 200, 403, 403, 200, 404), DECISION),
     Endpoint("GET", "/v1/batches",                              (401, 403, 403, 200, 200, 200, 200, 200)),
@@ -47,6 +48,7 @@ ENDPOINTS = (
 )  # fmt: skip
 PAGE = "/console/reviews/{review_id}"
 EFFECT_FORM: dict[str, object] = {"effect": "approve-E1", "bound-E1": "1:d"}
+VIEW_FORM: dict[str, object] = {"view": "approve", "digest": "d"}
 SIGNED_FORM: dict[str, object] = {"verdict": "approve", "digest": "d"}
 CONSOLE = (
     #                                        nobody owner requ rev  aud  oper admin rival
@@ -60,14 +62,18 @@ CONSOLE = (
     Endpoint("GET", "/console/submit",         (303, 200, 200, 403, 403, 403, 200, 200)),
     Endpoint("POST", "/console/submit",        (401, 303, 303, 403, 403, 403, 303, 303), {"playbook": "nda"}),
     Endpoint("GET", "/console/queue",          (303, 403, 403, 200, 200, 200, 200, 200)),
+    Endpoint("GET", "/console/bulk",           (303, 403, 403, 200, 403, 403, 200, 200)),
+    Endpoint("POST", "/console/bulk",          (401, 403, 403, 422, 403, 403, 422, 422), {}),
     Endpoint("GET", "/console/reviews",        (303, 200, 200, 200, 200, 200, 200, 200)),
     Endpoint("GET", PAGE,                      (303, 200, 404, 200, 200, 403, 200, 404)),
     Endpoint("GET", f"{PAGE}/events",          (303, 200, 404, 200, 200, 403, 200, 404)),
     Endpoint("GET", f"{PAGE}/claim",           (303, 303, 303, 303, 303, 303, 303, 303)),
+    Endpoint("GET", f"{PAGE}/view",            (303, 303, 303, 303, 303, 303, 303, 303)),
     Endpoint("GET", f"{PAGE}/decision",        (303, 303, 303, 303, 303, 303, 303, 303)),
     Endpoint("GET", f"{PAGE}/effect",          (303, 303, 303, 303, 303, 303, 303, 303)),
     Endpoint("GET", f"{PAGE}/answer",          (303, 303, 303, 303, 303, 303, 303, 303)),
     Endpoint("POST", f"{PAGE}/claim",          (401, 403, 403, 303, 403, 403, 303, 404), {}),
+    Endpoint("POST", f"{PAGE}/view",           (401, 403, 403, 303, 403, 403, 303, 404), VIEW_FORM),
     Endpoint("POST", f"{PAGE}/decision",       (401, 403, 403, 200, 403, 403, 200, 404), SIGNED_FORM),
     Endpoint("POST", f"{PAGE}/effect",         (401, 403, 403, 303, 403, 403, 303, 404), EFFECT_FORM),
     Endpoint("POST", f"{PAGE}/answer",         (401, 303, 404, 403, 403, 403, 303, 404), {"answer": "yes"}),

@@ -34,6 +34,10 @@ from countersign.review.payloads import (
     Receipt,
     ReviewRequest,
     ReviewStatus,
+    SigningPolicy,
+    SigningTerms,
+    View,
+    ViewRecord,
 )
 from countersign.review.proof import SigningKey
 from countersign.settings import Settings
@@ -236,6 +240,8 @@ class World:
         self.intake = FakeIntake()
         self.rows = {"r-1": row()}
         self.entries: list[TrailRow] = [entry(1), entry(2)]
+        self.terms = SigningTerms()
+        """Groups and absences of the tenant."""
         self.away = False
         """Postgres does not answer."""
         self.given: list[tuple[str, Claim | Decision | EffectDecision | Answer]] = []
@@ -281,6 +287,7 @@ class World:
             circuits=self.circuits,
             pseudonyms=PSEUDONYMS,
             sessions=self.sessions,
+            people=SimpleNamespace(terms=self._terms),
             code_flow=self.code_flow,
             batches=SimpleNamespace(
                 newest=self._batches, row=self._batch, people_wait=self._people_wait, counts=self._ended
@@ -311,11 +318,21 @@ class World:
         self._judge("approve_effect" if approve else "decline_effect", given)
         return EffectReceipt(review_id=review_id, item=given.item, state=EffectState.APPROVED)
 
+    async def view(self, tenant: str, review_id: str, given: View) -> Receipt:
+        self._judge("view", given)
+        self.projected = self.projected.model_copy(
+            update={"views": (ViewRecord(verdict=given.verdict, reviewer=given.reviewer, at=AT),)}
+        )
+        return Receipt(review_id=review_id, stage=Stage.SIGN)
+
+    async def queue(self, *, tenant: str, limit: int) -> tuple[ReviewRow, ...]:
+        return await self._queue(tenant=tenant, limit=limit)
+
     async def answer(self, tenant: str, review_id: str, given: Answer) -> Receipt:
         self._judge("answer", given)
         return Receipt(review_id=review_id, stage=Stage.SIGN)
 
-    def _judge(self, what: str, given: Claim | Decision | EffectDecision | Answer) -> None:
+    def _judge(self, what: str, given: Claim | Decision | EffectDecision | Answer | View) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.given.append((what, given))
@@ -346,8 +363,14 @@ class World:
             if one.tenant == asked["tenant"] and asked["user_hash"] in (None, one.user_hash)
         )
 
-    async def _queue(self, *, tenant: str, limit: int) -> tuple[ReviewRow, ...]:
-        return tuple(one for one in self.rows.values() if one.tenant == tenant)[:limit]
+    async def _queue(self, *, tenant: str, limit: int, waiting_for: str = "reviewer") -> tuple[ReviewRow, ...]:
+        asked = waiting_for == "requester"
+        return tuple(
+            one for one in self.rows.values() if one.tenant == tenant and (one.waiting_for == "requester") is asked
+        )[:limit]
+
+    async def _terms(self, tenant: str, policy: SigningPolicy) -> SigningTerms:
+        return self.terms.model_copy(update={"policy": policy})
 
     async def _status(self, review_id: str, tenant: str) -> ReviewStatus:
         return self.projected

@@ -13,12 +13,24 @@ from countersign.document.model import DocumentText, Page, Section
 from countersign.document.read import read_document
 from countersign.errors import DecisionRefused, InvalidRequest
 from countersign.review.desk import apply_edits
-from countersign.review.payloads import AnalysisResult, Answer, Decision, DecisionRecord, Finding, ReviewStatus
+from countersign.review.payloads import (
+    Absence,
+    AnalysisResult,
+    Answer,
+    Decision,
+    DecisionRecord,
+    Finding,
+    ReviewStatus,
+    SigningPolicy,
+    SigningTerms,
+)
+from countersign.review.signing import Authority
 from countersign.settings import ROOT
-from countersign.words import Outcome, Severity, Stage, Verdict
+from countersign.words import Mode, Outcome, Severity, Stage, Verdict
 from starters.console.views import clock, lists, words
 from starters.console.views.document import Leaf, Span, lay_out
-from starters.console.views.findings import Addition, Typed, edits_of, findings_of, summary_of
+from starters.console.views.findings import LONG_STATEMENT, Addition, Summary, Typed, edits_of, findings_of, summary_of
+from starters.console.views.rights import Rights, pending_of, rights_of
 from starters.console.views.standing import explain, history_of, standing_of
 
 NOW = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
@@ -221,16 +233,78 @@ def test_tabs_count_what_they_show() -> None:
     rows = [(row(f"r-{n}"), status(claimed_by=who, claimed_until=NOW + timedelta(hours=1))) for n, who in
             enumerate([None, "Sam", BOB.user])]  # fmt: skip
     queue = lists.queue_of(rows, {"r-1"}, BOB, NOW)
-    assert lists.counts(queue) == {"all": 3, "mine": 1, "unread": 2, "free": 1}
+    assert lists.counts(queue) == {"all": 3, "mine": 1, "unread": 2, "free": 1, "overdue": 0, "questions": 0}
     for show, number in lists.counts(queue).items():
         assert len(lists.narrowed(queue, lists.Filters(show=show))) == number
 
 
 def test_a_summary_is_split_into_sentences_and_points() -> None:
-    assert summary_of("Two findings.\n- high (F1) x\n- low (F2) y\nSign.") == (
-        ("Two findings.", "Sign."),
-        ("high (F1) x", "low (F2) y"),
+    assert summary_of("Two findings.\n- high (F1) x\n- low (F2) y\nSign.") == Summary(
+        "Two findings.", ("Sign.",), ("high (F1) x", "low (F2) y")
     )
+
+
+def test_a_summary_of_one_long_paragraph_is_read_sentence_by_sentence() -> None:
+    sentences = [
+        f"Point {n} of this agreement is about clause {n}.1, which is long enough to be read." for n in range(5)
+    ]
+    found = summary_of(" ".join(sentences))
+    assert (found.headline, list(found.rest)) == (sentences[0], sentences[1:])
+
+
+@given(st.text(alphabet=st.sampled_from("aB .!“("), max_size=1500))
+def test_a_long_statement_is_cut_and_nothing_of_it_is_lost(text: str) -> None:
+    long = Finding(id="F1", clause="term", severity=Severity.LOW, statement=text)
+    result = AnalysisResult(summary="", key_findings=(long,), confidence=1, requires_human_review=True)
+    [view] = findings_of(result, None, None)
+    assert (view.lead + view.rest).replace(" ", "") == text.replace(" ", "")
+    assert len(view.lead) <= LONG_STATEMENT
+    assert bool(view.rest) <= (len(text) > LONG_STATEMENT)
+
+
+def test_the_queue_tells_questions_and_what_is_overdue_apart() -> None:
+    rows = [
+        (row("r-1", waiting_for="reviewer", sla_due=NOW - timedelta(hours=1)), status()),
+        (row("r-2", waiting_for="reviewer"), status(mode=Mode.SHADOW)),
+        (row("r-3", waiting_for="requester"), None),
+    ]
+    queue = lists.queue_of(rows, {"r-1", "r-2"}, BOB, NOW)
+    shown = {show: [one.review_id for one in lists.narrowed(queue, lists.Filters(show=show))] for show in lists.SHOWN}
+    assert (shown["all"], shown["overdue"], shown["questions"]) == (["r-1", "r-2"], ["r-1"], ["r-3"])
+    assert [one.hidden for one in queue] == [False, True, False]
+
+
+def test_rights_are_those_of_groups_delegations_and_leads() -> None:
+    policy = SigningPolicy(groups=("legal",), leads=("leads",))
+    away = Absence(person="Bo", until=NOW + timedelta(days=1), delegate="Dan")
+    members = {"legal": ("Eli", "Bo"), "leads": ("Lea",)}
+    authority = Authority("", policy, SigningTerms(members=members, absences=(away,)))
+    found = {who: rights_of(authority, who, status(), NOW) for who in ("Eli", "Dan", "Lea", "Eve")}
+    assert found["Eli"] == Rights(own=True, colleagues=("Bo",))
+    assert found["Dan"] == Rights(own=False, signs_for=("Bo",), colleagues=("Eli", "Bo"))
+    assert found["Lea"] == Rights(own=False, lead=True, colleagues=("Eli", "Bo"))
+    assert not found["Eve"].may_sign
+    assert rights_of(authority, "Lea", status(escalated=True), NOW).own
+    assert rights_of(authority, "Dan", status(), away.until).signs_for == ()
+
+
+def test_who_signs_for_another_is_told_why_effects_are_not_theirs() -> None:
+    rights = Rights(own=False, signs_for=("Bo",))
+    view = standing_of(status(waiting_for="reviewer", analysis=analysis(F1="x")), row(), BOB, NOW, rights)
+    assert view.may_decide
+    assert "for Bo" in view.no_effects
+
+
+def test_what_is_pending_may_be_withdrawn_by_who_stands_behind_it() -> None:
+    made = DecisionRecord(verdict=Verdict.APPROVE, reviewer="Dan", on_behalf_of="Bo", at=NOW)
+    pending = status(pending=Outcome.APPROVED, pending_until=NOW + timedelta(minutes=9), decisions=(made,))
+    may = {who: pending_of(pending, who, NOW) for who in ("dan", "Bo", "Eve")}
+    assert {who: view.may_withdraw for who, view in may.items() if view} == {"dan": True, "Bo": True, "Eve": False}
+    withdrawn = made.model_copy(update={"void": "withdrawn"})
+    gone = pending_of(pending.model_copy(update={"decisions": (withdrawn,)}), "Dan", NOW)
+    assert gone is not None
+    assert not gone.may_withdraw
+    assert history_of(status(decisions=(withdrawn,)))[0].what == "approved for Bo, and withdrew it later"
 
 
 def test_a_decision_takes_what_a_form_gives() -> None:

@@ -16,7 +16,17 @@ from countersign.review.payloads.admission import (
 )
 from countersign.review.payloads.analysis import AgentMetrics, AnalysisResult, SpecialistReport, Usage
 from countersign.review.payloads.base import Payload
-from countersign.review.payloads.decisions import Answer, Claim, ClaimReceipt, Decision, DecisionRecord, Edit, Receipt
+from countersign.review.payloads.decisions import (
+    Answer,
+    Claim,
+    ClaimReceipt,
+    Decision,
+    DecisionRecord,
+    Edit,
+    Receipt,
+    View,
+    ViewRecord,
+)
 from countersign.review.payloads.effects import (
     Effect,
     EffectApproval,
@@ -93,4 +103,6 @@ __all__ = [
     "TrailEntry",
     "Usage",
     "VerifyingKey",
+    "View",
+    "ViewRecord",
 ]

@@ -39,6 +39,8 @@ class SigningPolicy(Payload):
     """Seconds for which a decision that ends the review may be withdrawn, before anything follows from it."""
     require_signed: bool = False
     """Whether a decision counts only with a proof of who made it."""
+    blind: bool = False
+    """Whether who decides states a view before they are told how sure the machine is."""
     governed: bool = False
     """Whether `SigningTerms` are asked for: who may sign is data, or a decision is judged when it takes effect."""
 

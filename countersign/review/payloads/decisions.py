@@ -40,6 +40,27 @@ class Decision(Payload):
     """Who decided, signed (`countersign.review.proof`)."""
 
 
+class View(Payload):
+    """What a reviewer would do, said before they are told how sure the machine is."""
+
+    verdict: Literal[Verdict.APPROVE, Verdict.AMEND, Verdict.REJECT]
+    reviewer: str = Field(min_length=1, max_length=200)
+    digest: str | None = None
+    """Of what was shown; if given, it must be that of what is under review now."""
+    view_id: str | None = None
+    proof: str | None = Field(default=None, max_length=4000)
+
+
+class ViewRecord(Payload):
+    """A view as it was stated. Nothing changes it."""
+
+    verdict: Verdict
+    reviewer: str
+    digest: str = ""
+    at: datetime
+    signed_with: str = ""
+
+
 class Claim(Payload):
     """A reviewer takes a review to themselves for a while, so that two do not do the same work."""
 
@@ -84,6 +105,8 @@ class DecisionRecord(Payload):
     on_behalf_of: str | None = None
     signed_with: str = ""
     """Id of the key that proved who decided; empty: it was not asked for."""
+    view: Verdict | None = None
+    """What the same person said that they would do, before they knew how sure the machine is (blind capture)."""
     void: str = ""
     """Why it counts no more: `withdrawn`, or the rule that it broke when it was judged again."""
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from countersign.review.payloads.analysis import AnalysisResult, Usage
 from countersign.review.payloads.base import Payload
-from countersign.review.payloads.decisions import Answer, DecisionRecord, Receipt
+from countersign.review.payloads.decisions import Answer, DecisionRecord, Receipt, ViewRecord
 from countersign.review.payloads.effects import EffectStanding
 from countersign.review.payloads.request import DocumentRef
 from countersign.review.payloads.stages import GateEvidence, Intent, ReadReport, Screening
@@ -36,6 +36,10 @@ class ReviewStatus(Payload):
     mode: Mode = Mode.LIVE
     evidence: GateEvidence | None = None
     """What the gate used of the cell's evidence."""
+    blind: bool = False
+    """Whether who decides states a view before they are told how sure the machine is."""
+    views: tuple[ViewRecord, ...] = ()
+    """The views stated so far."""
     playbook: str = ""
     contract_type: str = ""
     document: DocumentRef | None = None

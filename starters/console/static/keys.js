@@ -50,7 +50,7 @@ export function keys() {
   if (document.querySelector("[data-rows], [data-events$='queue/events']")) {
     on("j", () => { move(rows, 1); });
     on("k", () => { move(rows, -1); });
-    for (const number of [1, 2, 3, 4]) on(String(number), () => document.querySelectorAll(".tabs a")[number - 1]?.click());
+    for (const number of [1, 2, 3, 4, 5, 6]) on(String(number), () => document.querySelectorAll(".tabs a")[number - 1]?.click());
   }
   let waits = 0;
   document.addEventListener("keydown", (event) => {

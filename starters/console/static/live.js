@@ -24,11 +24,16 @@ function replace(page) {
   for (const fresh of page.querySelectorAll("[data-live]")) {
     const old = document.getElementById(fresh.id);
     if (!old || old.isEqualNode(fresh)) continue;
-    const at = [...old.querySelectorAll("a, button, summary")].indexOf(document.activeElement);
+    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    const at = [...old.querySelectorAll("a, button, summary")].indexOf(focused);
+    const current = old.querySelector(".current")?.getAttribute("href");
     const opened = [...old.querySelectorAll("details")].map((details) => details.open);
     old.replaceWith(document.adoptNode(fresh));
     fresh.querySelectorAll("details").forEach((details, number) => { details.open = opened[number] ?? details.open; });
-    if (at >= 0) [...fresh.querySelectorAll("a, button, summary")][at]?.focus();
+    const same = (href) => href && [...fresh.querySelectorAll("a")].find((link) => link.getAttribute("href") === href);
+    same(current)?.classList.add("current");
+    // By where it leads: rows come and go above the one somebody is at.
+    if (focused) (same(focused.getAttribute("href")) ?? [...fresh.querySelectorAll("a, button, summary")][at])?.focus();
   }
 }
 

@@ -92,9 +92,17 @@ export function review() {
     field.focus();
     field.scrollIntoView({ block: "nearest" });
   });
+  on("o", () => {
+    const folds = [...(current()?.querySelectorAll("details:not(.edit)") ?? [])];
+    if (!folds.length) { say("There is nothing folded away here"); return; }
+    const opened = folds.every((details) => details.open);
+    folds.forEach((details) => { details.open = !opened; });
+  });
   on("a", () => press("a", "You cannot decide this review"));
   on("s", () => press("s", "You cannot decide this review"));
   on("r", () => press("r", "You cannot decide this review"));
+  on("w", () => press("w", "There is nothing that you could withdraw"));
+  on("m", () => press("m", "You cannot give this review to somebody"));
   on("c", () => press("c", "You cannot claim this review"));
   on("t", () => reach("note", "You cannot decide this review"));
   on("q", () => reach("ask-text", "You cannot ask about this review"));

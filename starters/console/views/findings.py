@@ -14,6 +14,11 @@ from starters.console.views.document import Span
 from starters.console.views.words import POSITIONS, human, visible
 
 MAX_STATEMENT = 2_000
+LONG_LINE = 240
+"""Characters of a paragraph that is read as one; a longer one is shown sentence by sentence."""
+LONG_STATEMENT = 420
+"""Characters of a finding that are shown at once; of a longer one, its first sentences."""
+_SENTENCE_END = re.compile(r"(?<=[a-z0-9)”\"][.!?;])\s+(?=[A-Z“(\"])")
 MAX_ADDED = 20
 _ADDED = re.compile(r"add-(\d{1,2})-(clause|severity|statement)")
 _CLAUSE = re.compile(r"[a-z][a-z0-9_]{1,47}")
@@ -57,6 +62,10 @@ class FindingView:
     clause: str
     severity: Severity
     statement: str
+    lead: str
+    """The statement, or the beginning of a long one."""
+    rest: str
+    """What is left of a long one."""
     position: Position
     position_words: str
     quotes: tuple[Quote, ...]
@@ -95,6 +104,8 @@ class Typed:
 
     note: str = ""
     question: str = ""
+    behalf: str = ""
+    """For whom they sign."""
     changes: Mapping[str, Change] = field(default_factory=dict)
     added: tuple[Addition, ...] = ()
 
@@ -121,6 +132,7 @@ class Typed:
         return cls(
             note=fields.get("note", ""),
             question=fields.get("question", ""),
+            behalf=fields.get("for", ""),
             changes=changes,
             added=tuple(one for one in added if not one.is_blank),
         )
@@ -195,11 +207,25 @@ def _severity(name: str, word: str) -> Severity:
         raise InvalidRequest(f"severity of {name}: is none", remedy=f"Choose one of {', '.join(Severity)}") from None
 
 
-def summary_of(summary: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A summary's sentences, and what it lists point by point."""
+@dataclass(frozen=True)
+class Summary:
+    """A summary to be read at a glance: its first words, the rest in short pieces, and what it lists point by point."""
+
+    headline: str = ""
+    rest: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+
+
+def summary_of(summary: str) -> Summary:
+    """A summary by its lines; one that is a single long paragraph by its sentences."""
     lines = [line.strip() for line in visible(summary).split("\n") if line.strip()]
     listed = tuple(line.removeprefix("- ") for line in lines if line.startswith("- "))
-    return tuple(line for line in lines if not line.startswith("- ")), listed
+    pieces = [piece for line in lines if not line.startswith("- ") for piece in _pieces(line)]
+    return Summary("".join(pieces[:1]), tuple(pieces[1:]), listed)
+
+
+def _pieces(line: str) -> list[str]:
+    return [line] if len(line) <= LONG_LINE else _SENTENCE_END.split(line)
 
 
 def spans_of(analysis: AnalysisResult) -> tuple[Span, ...]:
@@ -234,12 +260,15 @@ def _finding(finding: Finding, playbook: Playbook | None, document: DocumentText
         stances = Stances(family.question, family.preferred.text, family.fallback.text, family.walk_away.text)
     change = typed.changes.get(finding.id, Change())
     statement = visible(finding.statement)
+    lead, rest = _halves(statement)
     return FindingView(
         id=finding.id,
         title=family.title if family else human(visible(finding.clause)).capitalize(),
         clause=finding.clause,
         severity=finding.severity,
         statement=statement,
+        lead=lead,
+        rest=rest,
         position=finding.position,
         position_words=POSITIONS[finding.position],
         quotes=tuple(
@@ -262,6 +291,16 @@ def _finding(finding: Finding, playbook: Playbook | None, document: DocumentText
         changed=change != Change(),
         was=f"{finding.severity.value}:{_print_of(statement)}",
     )
+
+
+def _halves(statement: str) -> tuple[str, str]:
+    """A long statement cut after a sentence, so that its beginning can be read at a glance."""
+    if len(statement) <= LONG_STATEMENT:
+        return statement, ""
+    ends = [match.start() for match in _SENTENCE_END.finditer(statement) if match.start() <= LONG_STATEMENT]
+    cut = ends[-1] if ends else statement.rfind(" ", 0, LONG_STATEMENT)
+    cut = cut if cut > 0 else LONG_STATEMENT
+    return statement[:cut].rstrip(), statement[cut:].strip()
 
 
 def counts_of(findings: Sequence[FindingView]) -> tuple[tuple[Severity, int], ...]:

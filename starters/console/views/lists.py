@@ -6,15 +6,23 @@ from datetime import datetime
 from typing import Literal
 
 from countersign.access.principal import Principal
+from countersign.review.blind import is_blind
 from countersign.review.desk import same_person
 from countersign.review.payloads import ReviewStatus
 from countersign.store.reviews import ReviewRow
-from countersign.words import Severity
+from countersign.words import Mode, Severity
 from starters.console.views.clock import Clock, due
 from starters.console.views.words import GOOD, OUTCOMES, STAGES, name_of, visible
 
-Show = Literal["all", "mine", "unread", "free"]
-SHOWN: dict[Show, str] = {"all": "All", "mine": "Mine", "unread": "Unread", "free": "Unclaimed"}
+Show = Literal["all", "mine", "unread", "free", "overdue", "questions"]
+SHOWN: dict[Show, str] = {
+    "all": "All",
+    "mine": "Mine",
+    "unread": "Unread",
+    "free": "Unclaimed",
+    "overdue": "Overdue",
+    "questions": "Questions",
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,12 @@ class QueueRow:
     own: bool
     signatures: int
     submitted_at: datetime
+    asks: bool = False
+    """It waits for its requester's answer, not for a reviewer."""
+    blind: bool = False
+    """It is judged without being told how sure the machine is."""
+    hidden: bool = False
+    """Nothing of what the agents found may be shown: a shadow review."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,9 @@ def _queue_row(
         own=row.user_hash == who.user_hash,
         signatures=status.signatures_missing if status is not None else 0,
         submitted_at=row.submitted_at,
+        asks=row.waiting_for == "requester",
+        blind=status is not None and is_blind(status),
+        hidden=status is not None and status.mode is Mode.SHADOW,
     )
 
 
@@ -107,9 +124,13 @@ def _shown(row: QueueRow, show: Show) -> bool:
         case "unread":
             return row.unread
         case "free":
-            return not row.claimed
+            return not (row.claimed or row.asks)
+        case "overdue":
+            return row.clock is not None and row.clock.state == "late"
+        case "questions":
+            return row.asks
         case _:
-            return True
+            return not row.asks
 
 
 def counts(rows: Sequence[QueueRow]) -> dict[Show, int]:

@@ -16,9 +16,9 @@ from starters.console.views.words import human, visible
 SPANS: Mapping[str, int | None] = {"1": 1, "7": 7, "30": 30, "all": None}
 SPAN_WORDS = {"1": "Last 24 hours", "7": "Last 7 days", "30": "Last 30 days", "all": "All time"}
 EVENTS = (
-    "admitted", "read", "screened", "understood", "recalled", "planned", "analysed", "reconciled", "routed", "waiting",
-    "claimed", "unclaimed", "asked", "answered", "decided", "refused", "reminded", "escalated", "expired", "learned",
-    "ended",
+    "admitted", "read", "screened", "understood", "recalled", "planned", "analysed", "reconciled", "routed",
+    "waiting", "claimed", "unclaimed", "asked", "answered", "viewed", "decided", "withdrawn", "took_effect",
+    "refused", "reminded", "escalated", "expired", "revealed", "learned", "ended",
 )  # fmt: skip
 """Events of the trail, in the order they happen."""
 

@@ -7,13 +7,15 @@ from datetime import datetime
 from countersign.access.permissions import Action, allowed
 from countersign.access.principal import Principal
 from countersign.errors import DecisionRefused
+from countersign.review.blind import conceals, view_of
 from countersign.review.desk import same_person
-from countersign.review.payloads import ReviewStatus
+from countersign.review.payloads import DecisionRecord, ReviewStatus
 from countersign.store.reviews import ReviewRow
 from countersign.trail.chain import TrailRow
-from countersign.words import Channel, Outcome, Route, Verdict
+from countersign.words import Channel, Mode, Outcome, Route, Verdict
 from starters.console.views.clock import Clock, due, until
 from starters.console.views.document import Span
+from starters.console.views.rights import ANYBODY, PendingView, Rights, pending_of
 from starters.console.views.words import GOOD, OUTCOMES, STAGES, human, visible
 
 VERDICTS = {
@@ -23,6 +25,12 @@ VERDICTS = {
     Verdict.ASK: "asked",
     Verdict.WITHDRAW: "withdrew it",
 }
+VIEWS = {
+    Verdict.APPROVE: "would sign",
+    Verdict.AMEND: "would sign with changes",
+    Verdict.REJECT: "would not sign",
+}
+"""A view stated before the machine's confidence was shown."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +76,24 @@ class StandingView:
     """Why this person cannot decide, though their role could; "" otherwise."""
     lapsed: bool
     """This person's claim has lapsed, and nobody has taken it since."""
+    rights: Rights
+    pending: PendingView | None
+    shadow: bool
+    concealed: bool
+    """Whether this person is not told how sure the machine is, yet."""
+    may_view: bool
+    """Whether they are to state a view before they decide."""
+    view: str
+    """The view that they have stated, or ""."""
+    may_take_back: bool
+    may_assign: bool
+    no_effects: str
+    """Why they may sign and yet approve no effect; "" otherwise."""
 
 
-def standing_of(status: ReviewStatus, row: ReviewRow, who: Principal, now: datetime) -> StandingView:
+def standing_of(
+    status: ReviewStatus, row: ReviewRow, who: Principal, now: datetime, rights: Rights = ANYBODY
+) -> StandingView:
     """Where the review stands for this person."""
     own = row.user_hash == who.user_hash
     claim, lapsed = _claim(status, who, now)
@@ -80,9 +103,15 @@ def standing_of(status: ReviewStatus, row: ReviewRow, who: Principal, now: datet
     why_not = ""
     if decides and own:
         why_not = "You asked for this review, so somebody else signs it."
+    elif decides and not rights.may_sign:
+        why_not = "Under its playbook others sign this review: you are in none of the groups that do."
     elif decides and taken and claim is not None:
         why_not = f"{claim.by} has claimed it. You can decide once the claim is given back or lapses."
-    may_decide = decides and not own and not taken
+    may_decide = decides and not own and not taken and rights.may_sign
+    concealed = conceals(status, who.user, decides=allowed(who, Action.DECIDE) and not own)
+    stated = view_of(status.views, who.user)
+    leads = rights.lead and not own and allowed(who, Action.CLAIM) and waits_for_reviewer
+    away = ", ".join(visible(name) for name in rights.signs_for)
     return StandingView(
         headline=OUTCOMES[status.outcome] if status.outcome else STAGES[status.stage],
         tone="open" if status.outcome is None else "good" if status.outcome in GOOD else "bad",
@@ -94,11 +123,25 @@ def standing_of(status: ReviewStatus, row: ReviewRow, who: Principal, now: datet
         signatures_missing=status.signatures_missing,
         four_eyes=status.route is Route.FOUR_EYES,
         own=own,
-        may_claim=allowed(who, Action.CLAIM) and waits_for_reviewer and not own and not taken,
+        may_claim=allowed(who, Action.CLAIM) and waits_for_reviewer and not own and not taken and rights.may_sign,
         may_decide=may_decide,
         may_answer=own and allowed(who, Action.ANSWER) and bool(status.question) and status.outcome is None,
         why_not=why_not,
         lapsed=lapsed and may_decide,
+        rights=rights,
+        pending=pending_of(status, who.user, now),
+        shadow=status.mode is Mode.SHADOW,
+        concealed=concealed,
+        may_view=may_decide and status.blind and stated is None,
+        view=VIEWS[stated] if stated is not None else "",
+        may_take_back=leads and taken,
+        may_assign=leads,
+        no_effects=(
+            f"You sign here for {away}. Effects are approved by who may sign by their own right: a delegation is for "
+            "the review alone."
+            if may_decide and not rights.own
+            else ""
+        ),
     )
 
 
@@ -124,23 +167,30 @@ def _waits(status: ReviewStatus, row: ReviewRow) -> str:
         return "Waits for a signature" if missing <= 1 else f"Waits for {missing} signatures, of different people"
     if status.pending is not None and status.pending_until is not None:
         moment = f"{status.pending_until:%Y-%m-%d %H:%M} UTC"
-        return f"{OUTCOMES[status.pending]} from {moment}; until then whoever decided may withdraw it"
+        return f"{OUTCOMES[status.pending].capitalize()} from {moment}, unless it is withdrawn before"
     if row.waits_for_its_turn:
         ahead = status.ahead or 0
         return f"Waits for its turn, {ahead} ahead of it" if ahead else "Waits for its turn"
     return "The machine works on it"
 
 
-def history_of(status: ReviewStatus) -> tuple[Entry, ...]:
-    """What people said and did, in order. Answers carry no time; each follows the question it answers."""
+def history_of(status: ReviewStatus, *, concealed: bool = False) -> tuple[Entry, ...]:
+    """What people said and did, in order. Answers carry no time; each follows the question it answers.
+
+    Where the machine's confidence is `concealed` from who looks, so are the views of others.
+    """
     entries: list[Entry] = []
     answers = list(status.answers)
+    for view in () if concealed else status.views:
+        entries.append(
+            Entry(visible(view.reviewer), f"{VIEWS[view.verdict]}, not knowing how sure the machine is", view.at)
+        )
     for decision in status.decisions:
         asked = decision.verdict is Verdict.ASK
         entries.append(
             Entry(
                 visible(decision.reviewer),
-                VERDICTS[decision.verdict],
+                _decision_words(decision),
                 decision.at,
                 visible(decision.question if asked else decision.note),
                 tuple(
@@ -153,6 +203,15 @@ def history_of(status: ReviewStatus) -> tuple[Entry, ...]:
             entries.append(Entry(visible(answer.user), "answered", None, visible(answer.text)))
     entries += [Entry(visible(answer.user), "answered", None, visible(answer.text)) for answer in answers]
     return tuple(entries)
+
+
+def _decision_words(decision: DecisionRecord) -> str:
+    words = VERDICTS[decision.verdict]
+    if decision.on_behalf_of:
+        words += f" for {visible(decision.on_behalf_of)}"
+    if decision.void == "withdrawn":
+        return f"{words}, and withdrew it later"
+    return f"{words} (counts no more: {human(decision.void)})" if decision.void else words
 
 
 def _edit_words(action: str, finding_id: str | None, severity: object, statement: str | None) -> str:
@@ -175,7 +234,9 @@ class Explanation:
 _KEPT = "Nothing you typed is lost: it is in the form below."
 
 
-def explain(refused: DecisionRefused, status: ReviewStatus, who: Principal) -> Explanation:
+def explain(  # noqa: PLR0911 - one for each rule
+    refused: DecisionRefused, status: ReviewStatus, who: Principal
+) -> Explanation:
     """A refused decision in words, from the rule it broke and where the review stands now."""
     last = status.decisions[-1] if status.decisions else None
     by = visible(last.reviewer) if last is not None else ""
@@ -208,6 +269,18 @@ def explain(refused: DecisionRefused, status: ReviewStatus, who: Principal) -> E
                 f"It was {how} already",
                 f"{by[:1].upper()}{by[1:]} decided this review before you did." if by else "It ended before you did.",
                 "There is nothing left to sign; the history below says what was decided.",
+            )
+        case "no_view":
+            return Explanation(
+                "Your view comes first",
+                f"This playbook asks what you would do before you are told how sure the machine is. {_KEPT}",
+                "State your view below, then decide; it may differ.",
+            )
+        case "pending":
+            return Explanation(
+                "It has been decided",
+                f"{by[:1].upper()}{by[1:] or 'Somebody'} decided before you did; it has not taken effect yet.",
+                "Whoever decided may still withdraw it.",
             )
         case "signed_twice":
             return Explanation(

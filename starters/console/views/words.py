@@ -38,8 +38,9 @@ OUTCOMES = {
     Outcome.OVERLOADED: "not let in: no room",
     Outcome.EXPIRED: "expired undecided",
     Outcome.FAILED: "failed",
+    Outcome.SHADOWED: "compared; nothing was released",
 }
-GOOD = frozenset({Outcome.RELEASED, Outcome.APPROVED, Outcome.AMENDED})
+GOOD = frozenset({Outcome.RELEASED, Outcome.APPROVED, Outcome.AMENDED, Outcome.SHADOWED})
 _JOINERS = "\u200c\u200d"
 
 

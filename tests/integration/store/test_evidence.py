@@ -258,13 +258,14 @@ async def test_an_override_is_bound_to_the_arm_that_meets_it_and_is_on_record(st
 
 
 async def test_what_was_said_is_sealed_and_gone_when_the_review_is_erased(story: Story) -> None:
-    await story.judged(MISSED)
+    await story.judged(MISSED, view=Verdict.APPROVE)
     assert MARK not in await dump(story.services.db)
     item = await story.book.item("review-acme-r1")
     assert item is not None
     said = await story.book.said(item)
     assert said is not None
     assert {clause.clause for clause in said.clauses} == {"term", "liability"}
+    assert said.view == "approve", "stated before the reviewer knew how sure the agents were"
     await story.services.db.execute("UPDATE data_keys SET wrapped = NULL, destroyed_at = now()")
     assert await story.book.said(item) is None
     assert (await story.cell()).criticals == 1, "figures stay"
