@@ -107,11 +107,12 @@ def _headline(found: ShadowReport) -> str:
     """What it comes to, as HTML."""
     overall = found.overall
     sure = _between(overall.agreement).removeprefix(", ")
+    verb, number = ("were", f"{found.criticals:,} severity-1 errors")
+    if found.criticals < 2:
+        verb, number = "was", f"{'one' if found.criticals else 'no'} severity-1 error"
     grave = (
-        f"There {'was' if found.criticals == 1 else 'were'} <strong>{found.criticals:,} severity-1 "
-        f"error{'' if found.criticals == 1 else 's'}</strong>: a critical clause that the agents missed or understated."
-        if found.criticals
-        else "There was <strong>no severity-1 error</strong>: no critical clause was missed or understated."
+        f"There {verb} <strong>{number}</strong> (a critical clause that a person found and the agents missed or "
+        "understated)."
     )
     return (
         f"On {overall.n:,} clauses of {overall.contracts:,} contracts, agents and people said the same "

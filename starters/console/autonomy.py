@@ -34,8 +34,16 @@ class Told:
 async def cells(request: Request, visit: Visit) -> Response:
     """Every cell of the tenant: those that wait for a signature first, then those with most evidence."""
     rows = await (await backend_of(request).services()).evidence.cells(visit.who.tenant)
-    cards = [views.card_of(row) for row in sorted(rows, key=lambda row: (not row.proposed, -row.items))]
-    return render(request, "autonomy.html", visit, cells=cards, waiting=sum(bool(card.proposed) for card in cards))
+    rows = sorted(rows, key=lambda row: (not row.proposed, -row.items))
+    bare = [row for row in rows if not row.items and not row.granted and row.autonomy is Autonomy.SUPERVISED]
+    return render(
+        request,
+        "autonomy.html",
+        visit,
+        cells=[views.card_of(row) for row in rows if row not in bare],
+        bare=[views.card_of(row) for row in bare],
+        waiting=sum(row.proposed for row in rows),
+    )
 
 
 @signed_in(Action.READ_AUTONOMY)
@@ -90,7 +98,7 @@ async def _show(
         visit,
         status=status,
         cell=views.cell_page(found),
-        typed=typed or {},
+        typed={"act": "", "level": "", "reason": "", **(typed or {})},
         told=told,
         done=DONE.get(request.query_params.get("done", "")),
         max_reason=MAX_REASON,

@@ -56,6 +56,7 @@ class CellCard:
     criticals: int
     agreement: str
     evidence: str
+    next: str
     progress: int
     missing: str
     suspicion: int
@@ -71,7 +72,7 @@ def card_of(row: CellRow) -> CellCard:
     evidence = missing = ""
     progress = 0
     if row.next_level and row.capital is not None and row.takes is not None:
-        evidence = f"{figure(row.capital)} of {row.takes:g} for {NAMES[row.next_level]}"
+        evidence = f"{figure(row.capital)} of {row.takes:g}"
         # Both the capital and what it takes are products: their logarithms are what grows evenly.
         progress = max(0, min(100, round(100 * log(max(row.capital, 1e-9)) / log(row.takes))))
         missing = "" if row.proposed else f"{count(row.still_needed or 0, 'more item')} if all agree"
@@ -84,10 +85,11 @@ def card_of(row: CellRow) -> CellCard:
         meaning=MEANINGS[row.autonomy],
         overridden=row.overridden or row.granted is not None,
         proposed=NAMES[row.next_level] if row.proposed and row.next_level else "",
-        items=count(row.items, "item"),
+        items=count(row.since, "item"),
         criticals=row.criticals,
         agreement=percent(row.agreement),
         evidence=evidence,
+        next=NAMES[row.next_level] if row.next_level else "",
         progress=progress,
         missing=missing,
         suspicion=round(100 * row.suspicion),
@@ -128,6 +130,8 @@ class CellPage:
     proposed: Autonomy | None
     reasons: tuple[str, ...]
     below: tuple[tuple[Autonomy, str], ...]
+    agreement: str
+    items: str
     at_least: str
     looked_at: str
     curves: tuple[Curve, ...]
@@ -148,6 +152,8 @@ def cell_page(found: Dossier) -> CellPage:
         proposed=row.next_level if row.proposed else None,
         reasons=row.reasons,
         below=tuple((one, NAMES[one]) for one in LADDER[: LADDER.index(level)]),
+        agreement=percent(found.agreement),
+        items=count(len(found.points), "item"),
         at_least=f"{found.at_least:.1%}" if found.points else "",
         looked_at=f"{found.share:.0%}",
         curves=_curves(found),
@@ -176,6 +182,8 @@ def _curves(found: Dossier) -> tuple[Curve, ...]:
                 f"costs more. At {takes:g} times the start it is enough: agents that are not above {bar:.0%} ever get "
                 f"there with a probability of at most {found.policy.alpha:.0%}, however often one looks."
             )
+            if missing := card_of(found.row).missing:
+                text += f" It takes {missing}."
             plot = capital_plot([step.log_e for step in steps], errors, takes, title)
             curves.append(_curve(title, text, plot, found.points, steps, ("evidence", "agreement"), _capital_row))
         watched = _last_watch(steps)
@@ -273,7 +281,8 @@ def past_of(row: HistoryRow) -> Past:
     shown = row.evidence or {}
     items, agreement = shown.get("items"), shown.get("agreement")
     evidence = count(items, "item") if isinstance(items, int) else ""
-    if evidence and isinstance(agreement, float):
+    # After a fall they stand for what is left of the evidence, which is not why it fell.
+    if evidence and isinstance(agreement, float) and row.rule not in ("critical", "watch"):
         evidence += f", agreement {agreement:.1%}"
     return Past(
         at=row.changed_at,

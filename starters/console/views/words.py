@@ -36,9 +36,10 @@ OUTCOMES = {
     Outcome.RATE_LIMITED: "not let in: too many requests",
     Outcome.OVERLOADED: "not let in: no room",
     Outcome.EXPIRED: "expired undecided",
+    Outcome.SHADOWED: "compared in shadow: nothing released",
     Outcome.FAILED: "failed",
 }
-GOOD = frozenset({Outcome.RELEASED, Outcome.APPROVED, Outcome.AMENDED})
+GOOD = frozenset({Outcome.RELEASED, Outcome.APPROVED, Outcome.AMENDED, Outcome.SHADOWED})
 
 
 __all__ = ["count", "human", "money", "name_of", "visible"]
