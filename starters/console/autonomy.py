@@ -34,7 +34,7 @@ class Told:
 async def cells(request: Request, visit: Visit) -> Response:
     """Every cell of the tenant: those that wait for a signature first, then those with most evidence."""
     rows = await (await backend_of(request).services()).evidence.cells(visit.who.tenant)
-    rows = sorted(rows, key=lambda row: (not row.proposed, -row.items))
+    rows = tuple(sorted(rows, key=lambda row: (not row.proposed, -row.items)))
     bare = [row for row in rows if not row.items and not row.granted and row.autonomy is Autonomy.SUPERVISED]
     return render(
         request,
