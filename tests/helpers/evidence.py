@@ -6,6 +6,7 @@ from typing import Any
 
 from countersign.errors import DecisionRefused, NotFound
 from countersign.evidence.arms import Arm, CellKey
+from countersign.evidence.audit_sample import AuditPolicy
 from countersign.evidence.course import course
 from countersign.evidence.level import CellState, EvidencePolicy, demote, observe, propose, sign, start
 from countersign.evidence.observation import Observation
@@ -25,6 +26,7 @@ class FakeEvidence:
 
     items: list[Observation] = field(default_factory=lambda: [Observation(agreement=1.0)] * 92)
     state: CellState = field(default_factory=lambda: start(ARM.fingerprint, POLICY))
+    still_open: int = 0
     signed: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -38,8 +40,17 @@ class FakeEvidence:
 
     async def cells(self, tenant: str) -> tuple[CellRow, ...]:
         given = {"tenant": CELL.tenant, "playbook": CELL.playbook, "contract_type": CELL.contract_type}
-        given |= {"autonomy": self.state.level, "pairs": 0, "agreed": 0, "arm": self.state.arm, "granted": None}
-        row = CellRow.of({**given, "confidence": None, "state": self.state.model_dump(mode="json")}, POLICY)
+        given |= {
+            "autonomy": self.state.level,
+            "pairs": 0,
+            "agreed": 0,
+            "arm": self.state.arm,
+            "granted": None,
+            "still_open": self.still_open,
+        }
+        row = CellRow.of(
+            {**given, "confidence": None, "state": self.state.model_dump(mode="json")}, POLICY, AuditPolicy()
+        )
         return (row,) if tenant == CELL.tenant else ()
 
     async def dossier(self, cell: CellKey) -> Dossier:
@@ -74,7 +85,7 @@ class FakeEvidence:
             raise no_such_cell(cell)
         if shown != digest_of(self.state, POLICY):
             raise DecisionRefused("the evidence has changed since it was shown", rule="stale")
-        proposal = propose(self.state, POLICY)
+        proposal = propose(self.state, POLICY, self.still_open)
         if proposal is None or proposal.after is not level:
             raise DecisionRefused("the evidence is not enough", rule="evidence")
         self.state = sign(self.state, proposal, POLICY)

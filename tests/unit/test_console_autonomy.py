@@ -92,6 +92,15 @@ async def test_a_level_is_taken_back_at_once_with_a_reason() -> None:
     assert world.evidence.state.level is Autonomy.SUPERVISED
 
 
+async def test_reviews_that_are_not_decided_yet_keep_it_from_being_signed_for() -> None:
+    world = World()
+    world.evidence.still_open = 5
+    async with world.console("boss") as client:
+        page = (await client.get(PAGE)).text
+    assert "but 5 reviews of this kind submitted earlier still wait for a decision" in page
+    assert "Sign for" not in page
+
+
 async def test_who_may_only_look_is_offered_nothing_to_press() -> None:
     async with World().console("aud") as client:
         page = (await client.get(PAGE)).text

@@ -141,6 +141,8 @@ class CellPage:
     threshold: str
     past: tuple[Past, ...]
     granted: str
+    undecided: str
+    """What keeps evidence that would be enough from being signed for; "" for nothing."""
 
 
 def cell_page(found: Dossier) -> CellPage:
@@ -163,7 +165,13 @@ def cell_page(found: Dossier) -> CellPage:
         threshold=_threshold(found),
         past=tuple(past_of(one) for one in reversed(found.history)),
         granted=NAMES[row.granted] if row.granted else "",
+        undecided=_undecided(row),
     )
+
+
+def _undecided(row: CellRow) -> str:
+    enough = row.capital is not None and row.takes is not None and row.capital >= row.takes
+    return count(row.still_open, "review") if enough and not row.proposed else ""
 
 
 def _curves(found: Dossier) -> tuple[Curve, ...]:
