@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from countersign.evidence.arms import CellKey
-from countersign.review.payloads import GateEvidence
+from countersign.review.payloads import GateEvidence, ReviewStatus
+from countersign.store.evidence import EvidenceBook
 from countersign.words import Autonomy, Outcome, Route
 from starters.client import ReviewClient
 
@@ -32,12 +33,15 @@ class Explanation:
 
 async def explained(client: ReviewClient, tenant: str, review_id: str) -> Explanation:
     """The explanation of a review. Raises NotFound."""
-    status = (await client.status(tenant, review_id)).status
-    services = await client.services()
-    item = await services.evidence.item(status.workflow_id)
-    cell = CellKey(tenant, status.playbook, status.contract_type or "other")
+    return await explanation_of((await client.services()).evidence, (await client.status(tenant, review_id)).status)
+
+
+async def explanation_of(evidence: EvidenceBook, status: ReviewStatus) -> Explanation:
+    """The explanation of a review that stands like this."""
+    item = await evidence.item(status.workflow_id)
+    cell = CellKey(status.tenant, status.playbook, status.contract_type or "other")
     arm = status.evidence.arm if status.evidence else (item.arm if item else None)
-    now = await services.evidence.explained(cell, arm) if arm else ()
+    now = await evidence.explained(cell, arm) if arm else ()
     return Explanation(
         review_id=status.review_id,
         cell=(cell.tenant, cell.playbook, cell.contract_type),

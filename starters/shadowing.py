@@ -2,17 +2,25 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from countersign.errors import CountersignError, Overloaded, RateLimited
+from countersign.evidence.intervals import Estimate
 from countersign.review.payloads import ReviewRequest
 from countersign.shadow.cases import Case, Cases
 from countersign.shadow.report import Baseline, Reviewed, ShadowReport, report
 from countersign.store.evidence_rows import ItemRow
+from countersign.store.shadow import RunFigures
 from countersign.words import Mode, Outcome
 from starters.client import POLL_S, ReviewClient
 
+if TYPE_CHECKING:
+    from countersign.services import Services
+
+NOT_STATED = Baseline()
 TIMEOUT_S = 3600.0
 """A case that has not ended after this long gave no pair."""
 TRAINED_ON = (
@@ -114,35 +122,49 @@ async def _reviewed(
     return "timeout"
 
 
-async def gather(client: ReviewClient, tenant: str, run_id: str | None, baseline: Baseline) -> ShadowReport:
+@dataclass(frozen=True)
+class Gathered:
+    """A report, and of each contract, as the report calls it, the review."""
+
+    report: ShadowReport
+    reviews: dict[str, str]
+
+
+async def gather(services: "Services", tenant: str, run_id: str | None, baseline: Baseline = NOT_STATED) -> Gathered:
     """The report on a run, the latest by default. Raises NotFound."""
-    services = await client.services()
     row = await services.shadow.run(tenant, run_id)
     items = await services.evidence.items_of_run(tenant, row.run_id)
-    return report(
-        row.run_id,
-        await _reviewed_items(client, items),
-        facts=row.facts,
-        cases=row.cases,
-        failures=row.failures,
-        baseline=baseline,
+    gathered = await _reported(
+        services, items, row.run_id, facts=row.facts, cases=row.cases, failures=row.failures, baseline=baseline
     )
+    overall = gathered.report.overall
+    figures = RunFigures(
+        pairs=len(items), clauses=overall.n, agreement=_triple(overall.agreement), kappa=_triple(overall.kappa)
+    )
+    if figures != row.figures:
+        await services.shadow.note(tenant, row.run_id, figures)
+    return gathered
 
 
-async def gather_live(client: ReviewClient, tenant: str, baseline: Baseline) -> ShadowReport:
+async def gather_live(services: "Services", tenant: str, baseline: Baseline = NOT_STATED) -> Gathered:
     """The report on shadow reviews that people judged blind."""
-    items = await (await client.services()).evidence.live_shadow(tenant)
-    return report("live", await _reviewed_items(client, items), facts={"tenant": tenant}, baseline=baseline)
+    items = await services.evidence.live_shadow(tenant)
+    return await _reported(services, items, "live", facts={"tenant": tenant}, baseline=baseline)
 
 
-async def _reviewed_items(client: ReviewClient, items: Sequence[ItemRow]) -> list[Reviewed]:
-    evidence = (await client.services()).evidence
-    found = []
+async def _reported(services: "Services", items: Sequence[ItemRow], title: str, **given: Any) -> Gathered:
+    names: Counter[str] = Counter()
+    reviewed, reviews = [], {}
     for item in items:
-        said = await evidence.said(item)
-        found.append(
+        said = await services.evidence.said(item)
+        name = (said.name if said else "") or item.review_id
+        names[name] += 1
+        # Two contracts of one name are two: intervals draw contracts by what they are called.
+        contract = name if names[name] == 1 else f"{name} ({item.review_id})"
+        reviews[contract] = item.review_id
+        reviewed.append(
             Reviewed(
-                contract=(said.name if said else "") or item.review_id,
+                contract=contract,
                 clauses=said.clauses if said else None,
                 confidence=item.stated,
                 agreement=item.agreement,
@@ -152,4 +174,9 @@ async def _reviewed_items(client: ReviewClient, items: Sequence[ItemRow]) -> lis
                 cost_microusd=item.cost_microusd,
             )
         )
-    return found
+    # Two thousand samples of each interval: nobody else waits for them.
+    return Gathered(await asyncio.to_thread(report, title, reviewed, **given), reviews)
+
+
+def _triple(found: Estimate) -> tuple[float | None, float | None, float | None]:
+    return found.value, found.low, found.high

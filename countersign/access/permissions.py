@@ -41,6 +41,10 @@ class Action(StrEnum):
     """Which models and tools may be called now."""
     READ_AUTONOMY = "read_autonomy"
     """What each cell may do without a person, and who granted it (as a pseudonym)."""
+    MANAGE_AUTONOMY = "manage_autonomy"
+    """Sign for a level that a cell's evidence proposes, and take levels back."""
+    READ_SHADOW = "read_shadow"
+    """Shadow runs with their reports: words of documents and of reviewers, and the labels that came with cases."""
     READ_MEMORY = "read_memory"
     """Corrections and knowledge: words of documents and of reviewers."""
 
@@ -72,6 +76,7 @@ MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
                 Action.DECIDE,
                 Action.READ_AUTONOMY,
                 Action.READ_CIRCUITS,
+                Action.READ_SHADOW,
                 Action.READ_MEMORY,
             }
         ),
@@ -89,6 +94,7 @@ MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
                 Action.READ_LIMITS,
                 Action.READ_AUTONOMY,
                 Action.READ_CIRCUITS,
+                Action.READ_SHADOW,
                 Action.READ_MEMORY,
             }
         ),

@@ -48,6 +48,11 @@ async def rebuild(
     connection: asyncpg.Connection, cell: CellKey, arm: str, level: Autonomy, policy: EvidencePolicy
 ) -> CellState:
     """The state of everything stored, in the order of submission."""
+    return rebuilt(arm, await events(connection, cell, arm), level, policy)
+
+
+async def events(connection: Database | asyncpg.Connection, cell: CellKey, arm: str) -> list[Observation | ByPerson]:
+    """Every item that counts and everything that people did between them, in the order of submission."""
     of_arm = "WHERE (tenant, playbook, contract_type, arm) = ($1, $2, $3, $4)"
     items = await connection.fetch(
         f"SELECT submitted_at, agreement, propensity, least, critical FROM evidence_items {of_arm} AND counted "  # noqa: S608
@@ -75,7 +80,7 @@ async def rebuild(
     ]
     timed += [(row["after_item"], 1, ByPerson(level=Autonomy(row["level"]), raised=row["raised"])) for row in marks]
     timed.sort(key=lambda one: (one[0] is not None, one[0].timestamp() if one[0] else 0.0, one[1]))
-    return rebuilt(arm, [event for _, _, event in timed], level, policy)
+    return [event for _, _, event in timed]
 
 
 async def pairs(connection: asyncpg.Connection, cell: CellKey, arm: str) -> list[Pair]:

@@ -37,6 +37,7 @@ from countersign.store import cell_states
 from countersign.store.cell_states import Stored
 from countersign.store.database import Database
 from countersign.store.datakeys import DataKeys
+from countersign.store.evidence_dossier import Dossier, digest_of, dossier, no_such_cell
 from countersign.store.evidence_rows import CellRow, HistoryRow, ItemRow
 from countersign.store.vault import Vault, context
 from countersign.words import Autonomy
@@ -219,13 +220,23 @@ class EvidenceBook:
     # --- what people do ---
 
     async def approve(
-        self, cell: CellKey, level: Autonomy | None, *, by_hash: str, reason: str
+        self, cell: CellKey, level: Autonomy | None, *, by_hash: str, reason: str, shown: str | None = None
     ) -> tuple[Proposal, CellState]:
-        """Sign the present proposal of the cell's arm. Raises DecisionRefused where there is none (of this level)."""
+        """Sign the present proposal of the cell's arm. Raises DecisionRefused where there is none (of this level).
+
+        `shown` is the digest of the evidence that the person saw (`evidence_dossier.Dossier`): evidence that has
+        changed since is refused by the rule `stale`.
+        """
         async with self._db.transaction() as connection:
             arm = await self._current(connection, cell)
             stored = await cell_states.load(connection, cell, arm, self.policy)
             await self._under_policy(connection, cell, arm, stored)
+            if shown is not None and shown != digest_of(stored.state, self.policy):
+                raise DecisionRefused(
+                    "the evidence has changed since it was shown",
+                    remedy="Look at the present evidence, and sign anew",
+                    rule="stale",
+                )
             still_open = await cell_states.still_open(connection, cell, stored.last_item)
             proposal = propose(stored.state, self.policy, still_open)
             if proposal is None and propose(stored.state, self.policy) is not None:
@@ -284,6 +295,13 @@ class EvidenceBook:
             *cell,
         )
         return tuple(HistoryRow.model_validate(dict(row)) for row in rows)
+
+    async def dossier(self, cell: CellKey) -> Dossier:
+        """Everything about a cell for a person who decides about it. Raises NotFound."""
+        rows = [row for row in await self.cells(cell.tenant) if (row.playbook, row.contract_type) == cell[1:]]
+        if not rows:
+            raise no_such_cell(cell)
+        return await dossier(self._db, cell, rows[0], await self.history(cell), self.policy, self.audit)
 
     async def item(self, workflow_id: str) -> ItemRow | None:
         """What was counted of a review; None when nothing was."""
@@ -378,10 +396,7 @@ class EvidenceBook:
             "SELECT arm FROM cells WHERE (tenant, playbook, contract_type) = ($1, $2, $3)", *cell
         )
         if arm is None:
-            raise NotFound(
-                f"cell {cell.tenant} / {cell.playbook} / {cell.contract_type}: has no evidence yet",
-                remedy="See `countersign autonomy show`; it begins with the first review that a person judges",
-            )
+            raise no_such_cell(cell)
         found: str = arm
         return found
 

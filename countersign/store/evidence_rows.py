@@ -38,6 +38,7 @@ class CellRow(_Row):
     items: int = 0
     criticals: int = 0
     agreement: float | None = None
+    since: int = 0
     next_level: Autonomy | None = None
     bar: float | None = None
     capital: float | None = None
@@ -73,6 +74,7 @@ class CellRow(_Row):
             proposal = propose(state, policy, row["still_open"])
             given |= {
                 "agreement": growth.agreement,
+                "since": growth.items,
                 "next_level": after,
                 "bar": growth.bar,
                 "capital": exp(min(growth.log_e, 700)),
@@ -82,7 +84,7 @@ class CellRow(_Row):
                 "reasons": proposal.reasons if proposal else (),
             }
         else:
-            given["agreement"] = state.autonomous.growth.agreement
+            given |= {"agreement": state.autonomous.growth.agreement, "since": state.autonomous.growth.items}
         return cls.model_validate(given)
 
 

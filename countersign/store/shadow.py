@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from countersign.errors import InvalidRequest, NotFound
@@ -31,9 +32,21 @@ class LabelledCase:
     labels: CaseLabels
 
 
+class RunFigures(Frozen):
+    """What a list says of a run. Figures are (value, low, high), None where they are not defined."""
+
+    pairs: int
+    clauses: int
+    agreement: tuple[float | None, float | None, float | None]
+    kappa: tuple[float | None, float | None, float | None]
+
+
 @dataclass(frozen=True)
 class RunRow:
-    """A run: what it was made of, how many cases it has and how many gave a pair; `failures` counts the others."""
+    """A run: what it was made of, how many cases it has and how many gave a pair; `failures` counts the others.
+
+    `figures` are those of the report as it was last made, None before that; they may be of fewer pairs than there are.
+    """
 
     tenant: str
     run_id: str
@@ -41,6 +54,8 @@ class RunRow:
     cases: int
     pairs: int
     failures: dict[str, int]
+    created_at: datetime
+    figures: RunFigures | None = None
 
 
 class ShadowStore:
@@ -109,7 +124,7 @@ class ShadowStore:
     async def run(self, tenant: str, run_id: str | None = None) -> RunRow:
         """A run, the latest by default. Raises NotFound."""
         row = await self._db.fetchrow(
-            "SELECT run_id, facts FROM shadow_runs WHERE tenant = $1 AND ($2::text IS NULL OR run_id = $2) "
+            "SELECT run_id, facts, created_at FROM shadow_runs WHERE tenant = $1 AND ($2::text IS NULL OR run_id = $2) "
             "ORDER BY created_at DESC LIMIT 1",
             tenant,
             run_id,
@@ -122,9 +137,19 @@ class ShadowStore:
     async def runs(self, tenant: str) -> tuple[RunRow, ...]:
         """All runs of a tenant, newest first."""
         rows = await self._db.fetch(
-            "SELECT run_id, facts FROM shadow_runs WHERE tenant = $1 ORDER BY created_at DESC", tenant
+            "SELECT run_id, facts, created_at FROM shadow_runs WHERE tenant = $1 ORDER BY created_at DESC", tenant
         )
         return tuple(await self._with_counts(tenant, rows))
+
+    async def note(self, tenant: str, run_id: str, figures: RunFigures) -> None:
+        """Keep the figures of a report for lists of runs; nothing of what was said is in them."""
+        await self._db.execute(
+            "UPDATE shadow_runs SET facts = facts || jsonb_build_object('figures', $3::jsonb) "
+            "WHERE tenant = $1 AND run_id = $2",
+            tenant,
+            run_id,
+            figures.model_dump(mode="json"),
+        )
 
     async def _with_counts(self, tenant: str, rows: Sequence[Mapping[str, Any]]) -> list[RunRow]:
         counts = await self._db.fetch(
@@ -137,7 +162,20 @@ class ShadowStore:
         for row in rows:
             own = {one["ended"]: one["cases"] for one in counts if one["run_id"] == row["run_id"]}
             failures = {ended: cases for ended, cases in own.items() if ended != "pair"}
-            found.append(RunRow(tenant, row["run_id"], row["facts"], sum(own.values()), own.get("pair", 0), failures))
+            facts = dict(row["facts"])
+            figures = facts.pop("figures", None)
+            found.append(
+                RunRow(
+                    tenant=tenant,
+                    run_id=row["run_id"],
+                    facts=facts,
+                    cases=sum(own.values()),
+                    pairs=own.get("pair", 0),
+                    failures=failures,
+                    created_at=row["created_at"],
+                    figures=RunFigures.model_validate(figures) if figures else None,
+                )
+            )
         return found
 
     def _key(self, tenant: str) -> bytes:

@@ -140,7 +140,7 @@ async def _run(settings: "Settings", order: "Run", baseline: "Baseline", make: "
                 say(f"{done} of {of} cases compared" + (f"; {waiting}" if waiting else ""))
 
             await run_cases(client, order, tell)
-        return await gather(client, order.tenant, order.run_id, baseline)
+        return (await gather(await client.services(), order.tenant, order.run_id, baseline)).report
 
 
 @asynccontextmanager
@@ -186,7 +186,9 @@ def report_(  # noqa: PLR0913 - one parameter an option
         raise InvalidRequest("--live: is about no run", remedy="Leave the name of the run out")
 
     async def look(client: "ReviewClient") -> "ShadowReport":
-        return await (gather_live(client, whose, baseline) if live else gather(client, whose, name, baseline))
+        services = await client.services()
+        found = gather_live(services, whose, baseline) if live else gather(services, whose, name, baseline)
+        return (await found).report
 
     _show(with_client(look), html, as_json=as_json, target=settings.target_error)
 

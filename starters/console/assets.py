@@ -6,11 +6,12 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from countersign.shadow.sections import SHEET
 from starters.gateway.problems import NoSuchPath
 
 KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 FOLDER = Path(__file__).with_name("static")
-FILES = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in KINDS}
+FILES = {path.name: path.read_bytes() for path in sorted((*FOLDER.iterdir(), SHEET)) if path.suffix in KINDS}
 VERSION = hashlib.sha256(b"\0".join(name.encode() + data for name, data in FILES.items())).hexdigest()[:12]
 """Of all of them together, since scripts import each other by relative names."""
 PREFIX = "/console/static"

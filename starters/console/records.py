@@ -1,4 +1,4 @@
-"""What is on record beside single reviews: autonomy, costs, limits, the trail, knowledge and corrections."""
+"""What is on record beside single reviews: costs, limits, the trail, knowledge and corrections."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,15 +16,6 @@ from starters.gateway.reviews import backend_of
 TRAIL_ROWS = 200
 HITS = 10
 CHANGES = 50
-
-
-@signed_in(Action.READ_AUTONOMY)
-async def autonomy(request: Request, visit: Visit) -> Response:
-    """What each kind of contract may do without a person, as granted, and how often people agreed so far."""
-    memory = (await backend_of(request).services()).profile
-    cells = await memory.cells(visit.who.tenant)
-    changes = [await memory.history(cell.tenant, cell.playbook, cell.contract_type) for cell in cells]
-    return render(request, "autonomy.html", visit, cells=records.cells_of(cells, changes))
 
 
 @signed_in(Action.READ_CIRCUITS)

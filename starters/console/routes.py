@@ -5,7 +5,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from countersign.access.redirect import CALLBACK
-from starters.console import acting, bulk, by_issuer, listing, live, records, reviewing, signing, submitting
+from starters.console import (
+    acting,
+    autonomy,
+    bulk,
+    by_issuer,
+    listing,
+    live,
+    records,
+    reviewing,
+    shadow,
+    signing,
+    submitting,
+)
 from starters.console.assets import PREFIX, asset
 from starters.console.door import BEGIN
 from starters.console.page import SIGN_IN, anyone, signed_in
@@ -49,7 +61,15 @@ def routes() -> list[Route]:
         Route(f"{one}/decision", acting.decide, methods=["POST"]),
         Route(f"{one}/effect", acting.effect, methods=["POST"]),
         Route(f"{one}/answer", acting.answer, methods=["POST"]),
-        Route(f"{HOME}/autonomy", records.autonomy, methods=["GET"]),
+        Route(f"{one}/why", autonomy.why, methods=["GET"]),
+        Route(f"{HOME}/autonomy", autonomy.cells, methods=["GET"]),
+        Route(f"{HOME}/autonomy/{{playbook}}/{{contract_type}}", autonomy.cell, methods=["GET"]),
+        Route(f"{HOME}/autonomy/{{playbook}}/{{contract_type}}", autonomy.change, methods=["POST"]),
+        Route(f"{HOME}/shadow", shadow.runs, methods=["GET"]),
+        Route(f"{HOME}/shadow/live", shadow.run, methods=["GET"]),
+        Route(f"{HOME}/shadow/live/report.{{kind}}", shadow.download, methods=["GET"]),
+        Route(f"{HOME}/shadow/runs/{{run}}", shadow.run, methods=["GET"]),
+        Route(f"{HOME}/shadow/runs/{{run}}/report.{{kind}}", shadow.download, methods=["GET"]),
         Route(f"{HOME}/circuits", records.circuits, methods=["GET"]),
         Route(f"{HOME}/costs", records.costs, methods=["GET"]),
         Route(f"{HOME}/limits", records.limits, methods=["GET"]),

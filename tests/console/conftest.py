@@ -17,6 +17,7 @@ PEOPLE = {
     "rita": ("Rita Keller", Role.REVIEWER),
     "sam": ("Sam Lindqvist", Role.REVIEWER),
     "olu": ("Olu Okafor", Role.OPERATOR),
+    "gov": ("Grace Conti", Role.ADMIN),
     "aud": ("Eun-ji Park", Role.AUDITOR),
 }
 FIRM = {

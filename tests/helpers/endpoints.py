@@ -50,6 +50,9 @@ PAGE = "/console/reviews/{review_id}"
 EFFECT_FORM: dict[str, object] = {"effect": "approve-E1", "bound-E1": "1:d"}
 VIEW_FORM: dict[str, object] = {"view": "approve", "digest": "d"}
 SIGNED_FORM: dict[str, object] = {"verdict": "approve", "digest": "d"}
+CELL = "/console/autonomy/{playbook}/{contract_type}"
+RUN, LIVE = "/console/shadow/runs/{run}", "/console/shadow/live/report"
+SIGN_FORM: dict[str, object] = {"act": "sign", "level": "semi_autonomous", "reason": "a quarter without a correction"}
 CONSOLE = (
     #                                        nobody owner requ rev  aud  oper admin rival
     Endpoint("GET", "/",                       (303, 303, 303, 303, 303, 303, 303, 303)),
@@ -77,7 +80,15 @@ CONSOLE = (
     Endpoint("POST", f"{PAGE}/decision",       (401, 403, 403, 200, 403, 403, 200, 404), SIGNED_FORM),
     Endpoint("POST", f"{PAGE}/effect",         (401, 403, 403, 303, 403, 403, 303, 404), EFFECT_FORM),
     Endpoint("POST", f"{PAGE}/answer",         (401, 303, 404, 403, 403, 403, 303, 404), {"answer": "yes"}),
+    Endpoint("GET", f"{PAGE}/why",             (303, 403, 403, 200, 200, 403, 200, 404)),
     Endpoint("GET", "/console/autonomy",       (303, 403, 403, 200, 200, 200, 200, 200)),
+    Endpoint("GET", CELL,                      (303, 403, 403, 200, 200, 200, 200, 404)),
+    Endpoint("POST", CELL,                     (401, 403, 403, 403, 403, 403, 303, 404), SIGN_FORM),
+    Endpoint("GET", "/console/shadow",         (303, 403, 403, 200, 200, 403, 200, 200)),
+    Endpoint("GET", "/console/shadow/live",    (303, 403, 403, 200, 200, 403, 200, 200)),
+    Endpoint("GET", f"{LIVE}.{{kind}}",        (303, 403, 403, 200, 200, 403, 200, 200)),
+    Endpoint("GET", RUN,                       (303, 403, 403, 200, 200, 403, 200, 404)),
+    Endpoint("GET", f"{RUN}/report.{{kind}}",  (303, 403, 403, 200, 200, 403, 200, 404)),
     Endpoint("GET", "/console/circuits",       (303, 403, 403, 200, 200, 200, 200, 200)),
     Endpoint("GET", "/console/memory",         (303, 403, 403, 200, 200, 403, 200, 200)),
     Endpoint("GET", "/console/trail",          (303, 403, 403, 200, 200, 403, 200, 200)),

@@ -47,6 +47,7 @@ from countersign.store.vault import Vault
 from countersign.trail.chain import TrailRow
 from countersign.trail.pseudonym import Pseudonyms
 from countersign.words import EffectState, Outcome, Role, Stage
+from helpers.evidence import FakeEvidence, FakeShadow
 from starters.client import Standing
 from starters.gateway.app import build_app
 from starters.gateway.backend import Backend
@@ -249,6 +250,7 @@ class World:
         """What a workflow answers an update."""
         self.looked = 0
         self.circuits = FakeCircuits()
+        self.evidence = FakeEvidence()
         self.as_reviewer: list[bool] = []
         self.redis = FakeRedis()
         self.sessions = Sessions(Vault(bytes(range(32))), self.redis)  # type: ignore[arg-type]  # a stand-in
@@ -292,6 +294,8 @@ class World:
             batches=SimpleNamespace(
                 newest=self._batches, row=self._batch, people_wait=self._people_wait, counts=self._ended
             ),
+            evidence=self.evidence,
+            shadow=FakeShadow(),
             marks=SimpleNamespace(put=self._put_mark, seen=self._seen),
             limits=SimpleNamespace(explain=self._none, history=self._none),
             ledger=SimpleNamespace(costs=self._none),

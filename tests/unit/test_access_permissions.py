@@ -28,6 +28,8 @@ read_costs      -          -         all      all       all
 read_limits     -          -         all      all       all
 read_circuits   -          all       all      all       all
 read_autonomy   -          all       all      all       all
+manage_autonomy -          -         -        -         all
+read_shadow     -          all       all      -         all
 read_memory     -          all       all      -         all
 """
 

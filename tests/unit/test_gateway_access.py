@@ -1,9 +1,11 @@
 """Every endpoint × every role × own and other tenant, against one table."""
 
 import pytest
-from helpers.endpoints import CONSOLE, ENDPOINTS, ROWS, WHO, Endpoint
+from helpers.endpoints import CELL, CONSOLE, ENDPOINTS, ROWS, WHO, Endpoint
+from helpers.evidence import POLICY
 from helpers.gateway import World, row
 
+from countersign.store.evidence_dossier import digest_of
 from countersign.words import Outcome
 
 KEYS = {
@@ -59,14 +61,17 @@ async def test_who_may_see_what_in_the_console(endpoint: Endpoint) -> None:
     for who, key in KEYS.items():
         world = World()
         world.projected = world.projected.model_copy(update={"digest": "d"})
+        named = {"review_id": "r-1", "playbook": "nda", "contract_type": "nda", "run": "q3", "kind": "json"}
         if endpoint.path.endswith("/events"):
             world.rows["r-1"] = row(outcome=Outcome.APPROVED)
         async with world.console(key) as client:
-            token = world.form_token(client)
+            given = {"csrf": world.form_token(client)}
+            if endpoint.path == CELL:
+                given["shown"] = digest_of(world.evidence.state, POLICY)
             answer = await client.request(
                 endpoint.method,
-                endpoint.path.replace("{rest:path}", "nowhere").format(review_id="r-1"),
-                data=None if endpoint.body is None else {"csrf": token, **endpoint.body},
+                endpoint.path.replace("{rest:path}", "nowhere").format(**named),
+                data=None if endpoint.body is None else {**given, **endpoint.body},
                 files={"file": ("a.md", b"1. Term")} if endpoint.path.endswith("/submit") else None,
             )
         assert answer.status_code == endpoint.expected(who), (who, answer.text)

@@ -1,4 +1,4 @@
-"""Autonomy, costs, limits, trail searches and memory as rows for people."""
+"""Costs, limits, trail searches and memory as rows for people."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,7 @@ from countersign.admission.limits import LimitChange, LimitInForce
 from countersign.learning.lesson import Lesson
 from countersign.learning.policy import Standing
 from countersign.ledger.ledger import CostRow
-from countersign.memory.profile import Cell, CellChange
 from countersign.review.payloads import KnowledgeHit
-from countersign.words import Autonomy
 from starters.console.views.words import human, visible
 
 SPANS: Mapping[str, int | None] = {"1": 1, "7": 7, "30": 30, "all": None}
@@ -21,43 +19,6 @@ EVENTS = (
     "refused", "reminded", "escalated", "expired", "revealed", "learned", "ended",
 )  # fmt: skip
 """Events of the trail, in the order they happen."""
-
-LEVELS = {
-    Autonomy.SUPERVISED: "A person signs everything",
-    Autonomy.SEMI_AUTONOMOUS: "A person signs what is grave, unsure or suspicious",
-    Autonomy.AUTONOMOUS: "Released without a person where nothing speaks against it",
-}
-
-
-@dataclass(frozen=True)
-class CellView:
-    """A cell: what it may do, and how often people agreed with the agents (per cent; None without pairs)."""
-
-    playbook: str
-    contract_type: str
-    level: Autonomy
-    meaning: str
-    pairs: int
-    agreed: int
-    agreement: int | None
-    changes: tuple[CellChange, ...]
-
-
-def cells_of(cells: Sequence[Cell], changes: Sequence[tuple[CellChange, ...]]) -> tuple[CellView, ...]:
-    """Cells with their histories, newest change first."""
-    return tuple(
-        CellView(
-            cell.playbook,
-            visible(cell.contract_type),
-            cell.autonomy,
-            LEVELS[cell.autonomy],
-            cell.pairs,
-            cell.agreed,
-            round(100 * cell.agreed / cell.pairs) if cell.pairs else None,
-            tuple(reversed(history)),
-        )
-        for cell, history in zip(cells, changes, strict=True)
-    )
 
 
 @dataclass(frozen=True)

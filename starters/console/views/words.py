@@ -1,7 +1,6 @@
-"""Enum words, amounts and hostile characters as people read them."""
+"""Enum words and amounts as people read them."""
 
-import unicodedata
-
+from countersign.visible import visible
 from countersign.words import Outcome, Position, Severity, Stage
 
 SEVERITIES = tuple(reversed(Severity))
@@ -37,11 +36,13 @@ OUTCOMES = {
     Outcome.RATE_LIMITED: "not let in: too many requests",
     Outcome.OVERLOADED: "not let in: no room",
     Outcome.EXPIRED: "expired undecided",
+    Outcome.SHADOWED: "compared in shadow: nothing released",
     Outcome.FAILED: "failed",
-    Outcome.SHADOWED: "compared; nothing was released",
 }
 GOOD = frozenset({Outcome.RELEASED, Outcome.APPROVED, Outcome.AMENDED, Outcome.SHADOWED})
-_JOINERS = "\u200c\u200d"
+
+
+__all__ = ["count", "human", "money", "name_of", "visible"]
 
 
 def human(word: object) -> str:
@@ -63,17 +64,3 @@ def count(number: int, one: str, many: str = "") -> str:
 def money(microusd: int) -> str:
     """Micro-dollars as dollars: "$0.0012"; cents are enough from a dollar on."""
     return f"${microusd / 1e6:,.2f}" if microusd >= 1_000_000 or not microusd else f"${microusd / 1e6:.4f}"
-
-
-def visible(text: str) -> str:
-    """`text` with every character that could deceive a reader shown as U+FFFD, one for one; tab and newline stay.
-
-    That is: control characters, format characters such as bidirectional overrides and zero-width spaces, and lone
-    surrogates, which no page can be encoded with. The two joiners that some scripts need stay.
-    """
-    return "".join(
-        character
-        if character in "\n\t" or character in _JOINERS or unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
-        else "\ufffd"
-        for character in text
-    )

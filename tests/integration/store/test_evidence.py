@@ -141,7 +141,22 @@ async def test_a_cell_earns_its_level_is_signed_for_and_loses_it_by_errors(story
     assert 0 < standing.share < 1
 
     story.number = 1000
-    changes = [result for result in [await story.judged(WORSE) for _ in range(40)] if result.rule]
+    # Only what the audit sample draws is looked at: with the share that was recorded for it.
+    used = GateEvidence(
+        **{
+            "arm": FIRST.fingerprint,
+            "level": SEMI,
+            "items": ENOUGH,
+            "stated": 0.9,
+            "confidence": 0.9,
+            "threshold": 0.8,
+        },
+        note="",
+        audited=True,
+        propensity=standing.share,
+        least=standing.share,
+    )
+    changes = [result for result in [await story.judged(WORSE, evidence=used) for _ in range(40)] if result.rule]
     assert [(change.before, change.after, change.rule) for change in changes] == [(SEMI, SUP, "watch")]
     assert ((await story.standing()).level, (await story.cell()).autonomy) == (SUP, SUP)
     history = await story.book.history(CELL)
@@ -149,6 +164,32 @@ async def test_a_cell_earns_its_level_is_signed_for_and_loses_it_by_errors(story
     assert (history[0].by_hash, history[1].by_hash) == ("p1:ines", "countersign")
     run = await story.services.shadow.run("acme", "run")
     assert (run.cases, run.pairs, run.failures) == (ENOUGH, ENOUGH, {})
+
+    # Earned once more and signed for, one severity-1 error takes it back at once.
+    while not (await story.cell()).proposed:
+        await story.judged()
+    await story.signed()
+    result = await story.judged(MISSED)
+    assert (result.before, result.after, result.rule) == (SEMI, SUP, "critical")
+    found = await story.book.dossier(CELL)
+    assert [point.critical for point in found.points].index(True) == len(found.points) - 1
+    assert sum(point.semi.fell for point in found.points) == 1
+    assert found.points[-1].semi.log_e == found.state.semi.growth.log_e, "the curve ends where the cell stands"
+    assert [row.rule for row in found.history] == ["signed", "watch", "signed", "critical"]
+
+
+async def test_a_signature_is_for_the_evidence_that_was_shown(story: Story) -> None:
+    await story.agreed()
+    shown = (await story.book.dossier(CELL)).digest
+    await story.judged()
+    with pytest.raises(DecisionRefused, match="has changed since") as refused:
+        await story.book.approve(CELL, SEMI, by_hash="p1:i", reason="r", shown=shown)
+    assert refused.value.rule == "stale"
+    again = (await story.book.dossier(CELL)).digest
+    _, state = await story.book.approve(CELL, SEMI, by_hash="p1:i", reason="r", shown=again)
+    assert state.level is SEMI
+    with pytest.raises(NotFound):
+        await story.book.dossier(CellKey("acme", "lenient", "msa"))
 
 
 async def test_a_severity_1_error_demotes_at_once_and_another_arm_starts_supervised(story: Story) -> None:
