@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", Receipt, ClaimReceipt, EffectReceipt)
 
+TOLD_AT_ONCE = 16
+"""Running reviews that are told of a change at once."""
 QUERY_TIMEOUT = timedelta(seconds=3)
 """A worker that is there answers in milliseconds; after this the projection answers instead."""
 DECISION_TIMEOUT = timedelta(seconds=30)
@@ -455,16 +457,26 @@ class ReviewClient:
         """
         from temporalio.service import RPCError
 
-        told = missed = 0
-        for workflow_id in await (await self.services()).reviews.under_way(tenant):
-            try:
-                handle = (await self.temporal()).get_workflow_handle(workflow_id)
-                await handle.signal("reconsider_signing", rpc_timeout=QUERY_TIMEOUT)
-            except (RPCError, ServiceUnavailable):
-                missed += 1
-            else:
-                told += 1
-        return told, missed
+        workflow_ids = await (await self.services()).reviews.under_way(tenant)
+        if not workflow_ids:
+            return 0, 0
+        try:
+            temporal = await self.temporal()
+        except ServiceUnavailable:
+            return 0, len(workflow_ids)
+        slots = asyncio.Semaphore(TOLD_AT_ONCE)
+
+        async def tell(workflow_id: str) -> bool:
+            async with slots:
+                try:
+                    handle = temporal.get_workflow_handle(workflow_id)
+                    await handle.signal("reconsider_signing", rpc_timeout=QUERY_TIMEOUT)
+                except RPCError:
+                    return False
+                return True
+
+        heard = sum(await asyncio.gather(*(tell(one) for one in workflow_ids)))
+        return heard, len(workflow_ids) - heard
 
     # --- records ---
 

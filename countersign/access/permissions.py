@@ -47,6 +47,23 @@ class Action(StrEnum):
     """Shadow runs with their reports: words of documents and of reviewers, and the labels that came with cases."""
     READ_MEMORY = "read_memory"
     """Corrections and knowledge: words of documents and of reviewers."""
+    MANAGE_MEMORY = "manage_memory"
+    """Withdraw, restore and confirm corrections."""
+    READ_BATCHES = "read_batches"
+    """How far batches are, in numbers. Names of files, reasons and reports take `READ_REVIEW` as well."""
+    MANAGE_BATCHES = "manage_batches"
+    """Pause, resume and cancel them."""
+    READ_PEOPLE = "read_people"
+    """Groups, leads and absences, with names."""
+    MANAGE_PEOPLE = "manage_people"
+    """Say who is in which group, and who is away."""
+    OWN_ABSENCE = "own_absence"
+    """Say that one is away oneself, and who signs meanwhile."""
+    READ_VIGILANCE = "read_vigilance"
+    """Everybody's catch rate (as pseudonyms); one's own takes `DECIDE`."""
+    READ_SUBSCRIPTIONS = "read_subscriptions"
+    """Who is notified of what, with addresses masked, and how that goes."""
+    MANAGE_SUBSCRIPTIONS = "manage_subscriptions"
 
 
 MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
@@ -78,6 +95,10 @@ MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
                 Action.READ_CIRCUITS,
                 Action.READ_SHADOW,
                 Action.READ_MEMORY,
+                Action.MANAGE_MEMORY,
+                Action.READ_BATCHES,
+                Action.READ_PEOPLE,
+                Action.OWN_ABSENCE,
             }
         ),
         # Reads everything, changes nothing.
@@ -96,6 +117,10 @@ MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
                 Action.READ_CIRCUITS,
                 Action.READ_SHADOW,
                 Action.READ_MEMORY,
+                Action.READ_BATCHES,
+                Action.READ_PEOPLE,
+                Action.READ_VIGILANCE,
+                Action.READ_SUBSCRIPTIONS,
             }
         ),
         # Keeps it running: sees how much there is and how long it waits, not what it says.
@@ -109,6 +134,10 @@ MAY: Mapping[Role, frozenset[Action]] = MappingProxyType(
                 Action.READ_LIMITS,
                 Action.READ_AUTONOMY,
                 Action.READ_CIRCUITS,
+                Action.READ_BATCHES,
+                Action.MANAGE_BATCHES,
+                Action.READ_SUBSCRIPTIONS,
+                Action.MANAGE_SUBSCRIPTIONS,
             }
         ),
         # Everything within the tenant.

@@ -57,7 +57,7 @@ def worth_lines(found: BatchReport) -> list[str]:
     if base.manual_minutes is None and base.manual_cost is None:
         return [
             "No baseline was stated, so nothing is said about savings. "
-            "Give --manual-minutes and --manual-cost of one contract to have them computed."
+            "State the minutes and money that one contract takes by hand (--manual-minutes, --manual-cost) for that."
         ]
     stated = [
         f"{base.manual_minutes:g} minutes" if base.manual_minutes is not None else "",
@@ -81,7 +81,7 @@ def worth_lines(found: BatchReport) -> list[str]:
     elif found.with_people:
         lines.append(
             "How long people take to sign was not stated: the lower figure says as long as by hand, the higher no time "
-            "at all. Give --signing-minutes for one figure."
+            "at all. State it (--signing-minutes) for one figure."
         )
     return lines
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 
 import asyncpg
 from pydantic import BaseModel, ConfigDict
@@ -107,6 +108,16 @@ class ItemResult:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a batch is: items that have ended, by how; how many of them did `since` the time asked for; how many
+    wait for a person now."""
+
+    ended: Mapping[str, int]
+    lately: int
+    waiting: int
+
+
+@dataclass(frozen=True)
 class Compared:
     """A review analysed again: what was stored, what the other arm says (None while it has not, or could not)."""
 
@@ -167,7 +178,17 @@ SELECT i.position, i.review_id, i.name, i.ended, i.failure, i.failure_message, i
 FROM batch_items i
 LEFT JOIN reviews r USING (tenant, review_id)
 LEFT JOIN data_keys k USING (tenant, review_id)
-WHERE (i.tenant, i.batch_id) = ($1, $2) ORDER BY i.position
+WHERE (i.tenant, i.batch_id) = ($1, $2) AND ($3::text[] IS NULL OR i.ended = ANY($3)) ORDER BY i.position LIMIT $4
+"""
+
+_PROGRESS = """
+SELECT i.batch_id, i.ended, count(*) AS items, count(*) FILTER (WHERE i.ended_at >= $3) AS lately,
+    count(*) FILTER (WHERE r.waiting_for IS NOT NULL AND b.kind = 'review') AS waiting
+FROM batch_items i
+JOIN batches b USING (tenant, batch_id)
+LEFT JOIN reviews r USING (tenant, review_id)
+WHERE i.tenant = $1 AND i.batch_id = ANY($2) AND i.ended IS NOT NULL
+GROUP BY i.batch_id, i.ended ORDER BY i.batch_id, i.ended
 """
 
 _COMPARED = """
@@ -435,9 +456,26 @@ class BatchStore:
         )
         return row["items"] if row else 0
 
-    async def results(self, key: BatchKey) -> tuple[ItemResult, ...]:
-        """Every item with where its review stands now, in order."""
-        return tuple(self._result(key, row) for row in await self._db.fetch(_RESULTS, key.tenant, key.batch_id))
+    async def progress(self, tenant: str, batch_ids: Collection[str], since: datetime) -> dict[str, Progress]:
+        """How far these batches are, by id; one of which nothing has ended is missing."""
+        rows = await self._db.fetch(_PROGRESS, tenant, list(batch_ids), since)
+        return {
+            batch_id: Progress(
+                {row["ended"]: row["items"] for row in of_batch},
+                sum(row["lately"] for row in of_batch),
+                sum(row["waiting"] for row in of_batch),
+            )
+            for batch_id, group in groupby(rows, key=lambda row: row["batch_id"])
+            if (of_batch := list(group))
+        }
+
+    async def results(
+        self, key: BatchKey, *, ended: Collection[str] | None = None, limit: int | None = None
+    ) -> tuple[ItemResult, ...]:
+        """Items with where their reviews stand now, in order: all of them, or those that `ended` so."""
+        wanted = None if ended is None else list(ended)
+        rows = await self._db.fetch(_RESULTS, key.tenant, key.batch_id, wanted, limit)
+        return tuple(self._result(key, row) for row in rows)
 
     async def compared(self, key: BatchKey) -> tuple[Compared, ...]:
         """Every item of a rerun with the stored status and the new result; None in either's place when erased."""

@@ -37,6 +37,18 @@ class KeyRow:
     revoked_at: datetime | None
 
 
+@dataclass(frozen=True)
+class PeopleChange:
+    """One change: of which group, key or time (`subject`), about whom, and who made it; people as pseudonyms."""
+
+    change: str
+    subject: str
+    person_hash: str | None
+    other_hash: str | None
+    by_hash: str
+    changed_at: datetime
+
+
 class PeopleBook:
     """Tables `group_members`, `absences`, `signing_keys` and `signing_rules`, with their history."""
 
@@ -282,6 +294,16 @@ class PeopleBook:
             if changed:
                 await self._note(connection, tenant, "require signed", str(required).lower(), None, None, by_hash)
         return bool(changed)
+
+    async def changes(self, tenant: str, limit: int) -> tuple[PeopleChange, ...]:
+        """What was changed, newest first."""
+        rows = await self._db.fetch(
+            "SELECT change, subject, person_hash, other_hash, by_hash, changed_at FROM people_changes "
+            "WHERE tenant = $1 ORDER BY change_id DESC LIMIT $2",
+            tenant,
+            limit,
+        )
+        return tuple(PeopleChange(**dict(row)) for row in rows)
 
     # --- names ---
 

@@ -3,7 +3,9 @@
 What is told is queued by the activity that writes the trail, once a row of it and subscription; a worker delivers it.
 """
 
+import hashlib
 import json
+import re
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ LEASE_S = 60.0
 ATTEMPTS = 14
 """Then it is dead: after five hours and more."""
 MAX_SUBSCRIPTIONS = 200
+_PLACE = re.compile(r"^(?:https?://)?([^/?#]+)")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,14 @@ class Subscription:
     address: str = field(repr=False)
     secret: str = field(repr=False)
     added_at: datetime
+
+    @property
+    def where(self) -> str:
+        """Where it goes, without what is secret in it: a Slack URL is a key, and an address names a person."""
+        if self.channel == "email":
+            return f"…@{self.address.rpartition('@')[2]}"
+        host = _PLACE.match(self.address)
+        return f"{host[1]}/…" if host else "…"
 
 
 @dataclass(frozen=True)
@@ -94,19 +105,30 @@ class Subscriptions:
         *,
         events: Collection[Event] = SUBSCRIBED,
         private: bool = False,
+        once: str = "",
     ) -> Subscription:
         """Subscribe. `target` is "all", "group:NAME" or "person:NAME". Raises `InvalidRequest`.
 
-        The secret of a webhook is in what is returned; it is not shown again.
+        The secret of a webhook is in what is returned; it is not shown again. Asked for again under the same `once`,
+        there is one subscription.
         """
         if channel not in CHANNELS:
             raise InvalidRequest("channel: is none", remedy=f"It is one of {', '.join(CHANNELS)}")
         if not events:
             raise InvalidRequest("events: are none", remedy=f"Name some of {', '.join(SUBSCRIBED)}")
-        subscription_id = f"n{secrets.token_hex(5)}"
+        made = hashlib.sha256(f"{tenant} {once}".encode()).hexdigest()[:10] if once else secrets.token_hex(5)
+        subscription_id = f"n{made}"
         given = {"address": check(channel, address, private=private), "secret": f"whsec_{secrets.token_urlsafe(32)}"}
         async with self._db.transaction() as connection:
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"subscriptions {tenant}")
+            if once and (
+                row := await connection.fetchrow(
+                    "SELECT * FROM subscriptions WHERE subscription_id = $1 AND tenant = $2 AND removed_at IS NULL",
+                    subscription_id,
+                    tenant,
+                )
+            ):
+                return self._subscription(row)
             count = await connection.fetchval(
                 "SELECT count(*) FROM subscriptions WHERE tenant = $1 AND removed_at IS NULL", tenant
             )

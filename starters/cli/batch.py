@@ -209,8 +209,9 @@ def report(  # noqa: PLR0913 - one parameter an option
     A baseline given here goes before the one given when the batch was submitted.
     """
     from countersign.batch import report as reports
-    from countersign.batch.payloads import Baseline, BatchKind
+    from countersign.batch.payloads import BatchKind
     from countersign.batch.report_page import report_page
+    from starters import batch_reports
     from starters.cli.batch_render import report_view
     from starters.cli.render import show
 
@@ -219,20 +220,18 @@ def report(  # noqa: PLR0913 - one parameter an option
     given = {"manual_minutes": manual_minutes, "manual_cost": manual_cost, "signing_minutes": signing_minutes}
     key = _key(batch_id, tenant)
 
-    async def work(client: "ReviewClient") -> Any:  # a row, its order and its results
-        store = (await client.services()).batches
-        return await store.row(key), await store.order(key), await store.results(key)
+    async def work(client: "ReviewClient") -> "batch_reports.Reported | None":
+        if (await (await client.services()).batches.row(key)).kind is BatchKind.RERUN:
+            return None
+        return await batch_reports.reported(client, key, given)
 
-    row, order, results = with_client(work)
-    if row.kind is BatchKind.RERUN:
+    done = with_client(work)
+    if done is None:
         from starters.cli.rerun import report_rerun
 
         report_rerun(key, html_path, as_json=as_json)
         return
-    baseline = Baseline.model_validate(
-        {**order.baseline.model_dump(), **{name: value for name, value in given.items() if value is not None}}
-    )
-    found = reports.report(row.batch_id, results, baseline, started=row.started_at)
+    row, found, results = done.batch, done.report, done.results
     if csv_path is not None:
         write(csv_path, reports.as_csv(results))
     if html_path is not None:

@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from countersign.errors import InvalidRequest
 from starters.cli.common import F, Group, emit, emit_rows, json_option, tenant_filter, with_client
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from countersign.learning.lesson import Lesson
     from countersign.learning.policy import Standing
     from starters.client import ReviewClient
 
@@ -37,7 +35,9 @@ def list_corrections(*, tenant: str | None, playbook: str | None, clause: str | 
     """List corrections, newest first, with what each is worth now and why."""
 
     async def read(client: "ReviewClient") -> "list[Standing]":
-        found = await _standings(client, tenant, playbook)
+        from starters import corrections
+
+        found = await corrections.standings(client, tenant, playbook)
         return [standing for standing in found if clause is None or standing.lesson.clause == clause]
 
     standings = with_client(read)
@@ -57,8 +57,10 @@ def show(number: int, tenant: str | None, as_json: bool) -> None:
     """Show one correction: what changed, on which clause, who stands behind it, and what was done to it since."""
 
     async def read(client: "ReviewClient") -> "Standing":
+        from starters import corrections
+
         services = await client.services()
-        return await _standing(client, await services.corrections.get(number, tenant))
+        return await corrections.standing(client, await services.corrections.get(number, tenant))
 
     _print(with_client(read), as_json=as_json)
 
@@ -88,48 +90,13 @@ def confirm(*, number: int, tenant: str | None, by: str, reason: str, as_json: b
 
 
 def _change(number: int, event: str, tenant: str | None, by: str, reason: str) -> "Standing":
-    for option, value in (("--by", by), ("--reason", reason)):
-        if not value.strip():
-            raise InvalidRequest(f"{option}: is empty", remedy="Say who does it, and why")
-
     async def record(client: "ReviewClient") -> "Standing":
         from countersign.learning.lesson import Event
+        from starters import corrections
 
-        services = await client.services()
-        done: Event = Event(event)
-        lesson = await services.corrections.record(number, done, by=by.strip(), reason=reason.strip(), tenant=tenant)
-        return await _standing(client, lesson)
+        return await corrections.record(client, number, Event(event), by=by, reason=reason, tenant=tenant)
 
     return with_client(record)
-
-
-async def _standings(client: "ReviewClient", tenant: str | None, playbook: str | None) -> "list[Standing]":
-    """Corrections as they stand now, each judged among those of its tenant and playbook."""
-    services = await client.services()
-    lessons = await services.corrections.lessons(tenant, playbook=playbook)
-    scopes = dict.fromkeys((lesson.tenant, lesson.playbook) for lesson in lessons)
-    found = [standing for scope in scopes for standing in await _of_scope(client, *scope)]
-    wanted = {lesson.correction_id for lesson in lessons}
-    kept = [standing for standing in found if standing.lesson.correction_id in wanted]
-    return sorted(kept, key=lambda standing: -standing.lesson.correction_id)
-
-
-async def _of_scope(client: "ReviewClient", tenant: str, playbook: str) -> "tuple[Standing, ...]":
-    from datetime import UTC, datetime
-
-    from countersign.playbook.load import learning_of
-
-    policy = learning_of(client.settings.playbooks, playbook)
-    services = await client.services()
-    return await services.corrections.standings(tenant, playbook, policy=policy, now=datetime.now(UTC))
-
-
-async def _standing(client: "ReviewClient", lesson: "Lesson") -> "Standing":
-    from countersign.learning.policy import Standing, State
-
-    standings = await _of_scope(client, lesson.tenant, lesson.playbook)
-    rests = Standing(lesson, State.SUPERSEDED, "many newer ones have been made since")
-    return next((one for one in standings if one.lesson.correction_id == lesson.correction_id), rests)
 
 
 def _document(standing: "Standing") -> dict[str, Any]:  # a JSON object

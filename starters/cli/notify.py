@@ -1,19 +1,16 @@
 """notify add, list, test, remove, retry: who is told of what waits, by webhook, Slack or e-mail."""
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from countersign.errors import InvalidRequest, ServiceUnavailable
+from countersign.errors import InvalidRequest
 from starters.cli.common import Group, emit, json_option, tenant_option, with_client
 
 if TYPE_CHECKING:
     from countersign.notify.events import Event
     from countersign.store.subscriptions import Standing, Subscription
     from starters.client import ReviewClient
-
-_PLACE = re.compile(r"^(?:https?://)?([^/?#]+)")
 
 
 @click.group("notify", cls=Group)
@@ -50,7 +47,7 @@ def add(  # noqa: PLR0913 - one parameter an option
     if as_json:
         emit({"subscription_id": made.subscription_id, "secret": made.secret if channel == "webhook" else None})
         return
-    click.echo(f"{made.subscription_id}: {made.channel} to {_shown(made)}")
+    click.echo(f"{made.subscription_id}: {made.channel} to {made.where}")
     if channel == "webhook":
         click.echo(made.secret)
         click.echo("That is the secret that deliveries are signed with, shown this once.", err=True)
@@ -85,7 +82,7 @@ def list_subscriptions(tenant: str | None, as_json: bool) -> None:
             cell(row.subscription_id),
             cell(row.target),
             cell(row.channel),
-            cell(_shown(row)),
+            cell(row.where),
             cell("everything" if len(row.events) == len(_events(None)) else ", ".join(row.events)),
             cell(told["delivered"]),
             cell(told["waiting"]),
@@ -103,24 +100,9 @@ def test(subscription_id: str, tenant: str | None, as_json: bool) -> None:
     """Send a test from here, now. What workers can reach may differ."""
 
     async def send_test(client: "ReviewClient") -> None:
-        import asyncio
-        import secrets
-        from datetime import UTC, datetime
+        from starters import notifying
 
-        from countersign.notify.channels import send
-        from countersign.notify.events import Event, Message
-        from countersign.notify.webhook import Undeliverable
-
-        of = tenant or client.settings.tenant
-        to = await (await client.services()).subscriptions.get(of, subscription_id)
-        message = Message(event=Event.TEST, tenant=of, review_id="test", at=datetime.now(UTC))
-        key = f"test-{secrets.token_hex(8)}"
-        try:
-            await asyncio.to_thread(send, client.settings, to.channel, to.address, to.secret, message, delivery=key)
-        except Undeliverable as error:
-            raise ServiceUnavailable(
-                f"not delivered: {error}", remedy="Mend that, or remove it and add it anew"
-            ) from None
+        await notifying.send_test(client, tenant or client.settings.tenant, subscription_id)
 
     with_client(send_test)
     if as_json:
@@ -179,20 +161,12 @@ def _events(given: str | None) -> "tuple[Event, ...]":
     return tuple(Event(word) for word in words)
 
 
-def _shown(row: "Subscription") -> str:
-    """Where it goes, without what is secret in it: a Slack URL is a key, and an address names a person."""
-    if row.channel == "email":
-        return f"…@{row.address.rpartition('@')[2]}"
-    host = _PLACE.match(row.address)
-    return f"{host[1]}/…" if host else "…"
-
-
 def _row(row: "Subscription", standing: "Standing | None") -> dict[str, Any]:
     return {
         "subscription_id": row.subscription_id,
         "to": row.target,
         "channel": row.channel,
-        "where": _shown(row),
+        "where": row.where,
         "events": list(row.events),
         "delivered": standing.delivered if standing else 0,
         "waiting": standing.waiting if standing else 0,

@@ -1,6 +1,5 @@
 """groups show, add, remove; absence list, set, end: who signs, as data. Running reviews hear of every change."""
 
-import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from countersign.review.payloads import Absence
     from countersign.store.people import PeopleBook
     from starters.client import ReviewClient
-
-_GROUP = re.compile(r"[a-z][a-z0-9_-]{0,47}")
+    from starters.people import Changed
 
 
 @click.group("groups", cls=Group)
@@ -42,22 +40,23 @@ def change_people(
     if not options["by"].strip():
         raise InvalidRequest("--by: is empty", remedy="A change says who makes it")
 
-    async def change(client: "ReviewClient") -> tuple[bool, int, int]:
-        services = await client.services()
-        await services.bring_up_to_date()
-        tenant = options["tenant"] or client.settings.tenant
-        changed = await work(services.people, tenant, services.pseudonyms.of("user", options["by"])) is not False
-        return changed, *(await client.reconsider_signing(tenant) if changed else (0, 0))
+    async def change(client: "ReviewClient") -> "Changed":
+        from starters import people
 
-    changed, told, missed = with_client(change)
+        tenant = options["tenant"] or client.settings.tenant
+        return await people.change(client, tenant, options["by"], lambda book, by: work(book, tenant, by))
+
+    done = with_client(change)
     if options["as_json"]:
-        emit({"changed": changed, "reviews_told": told, "not_told": missed})
+        emit({"changed": done.changed, "reviews_told": done.told, "not_told": done.missed})
         return
-    click.echo(said if changed else "It was so already")
-    if told:
-        click.echo(f"{told} running review(s) were told")
-    if missed:
-        click.echo(f"{missed} running review(s) could not be told; see `countersign doctor`, then repeat it", err=True)
+    click.echo(said if done.changed else "It was so already")
+    if done.told:
+        click.echo(f"{done.told} running review(s) were told")
+    if done.missed:
+        click.echo(
+            f"{done.missed} running review(s) could not be told; see `countersign doctor`, then repeat it", err=True
+        )
 
 
 @groups_command.command("show")
@@ -93,8 +92,9 @@ def show_groups(group: str | None, tenant: str | None, as_json: bool) -> None:
 @changing
 def add_member(group: str, name: str, **options: Any) -> None:
     """Put a person into a group, which need not exist."""
-    if not _GROUP.fullmatch(group):
-        raise InvalidRequest("GROUP: is no name of a group", remedy="Write it like legal or legal-emea")
+    from starters.people import check_group
+
+    check_group(group)
     change_people(
         options, f"{group}: one more", lambda book, tenant, by: book.add_member(tenant, group, name, by_hash=by)
     )

@@ -1,20 +1,18 @@
 """rerun: stored reviews again with another model or playbook, without any effect, and held against what is stored."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from countersign.errors import InvalidRequest
 from starters.cli.batch import follow_with_bar, write
-from starters.cli.common import Command, emit, json_option, load_settings, plain, tenant_option, with_client
+from starters.cli.common import Command, emit, json_option, load_settings, tenant_option, with_client
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from countersign.batch.compare import Comparison
     from countersign.batch.payloads import BatchKey
-    from countersign.store.batches import BatchRow, Compared
+    from countersign.store.batches import BatchRow
     from starters.client import ReviewClient
 
 DEFAULT_LIMIT, MAX_LIMIT = 200, 10_000
@@ -93,34 +91,16 @@ def rerun_command(  # noqa: PLR0913 - one parameter an option
 
 def report_rerun(key: "BatchKey", html_path: str | None, *, as_json: bool) -> None:
     """Compare as things stand now, and print it."""
-    from countersign.batch.compare import compare
-    from countersign.batch.compare_page import arm_name, comparison_page
+    from countersign.batch.compare_page import comparison_page
+    from starters import batch_reports
 
-    async def work(client: "ReviewClient") -> Any:  # an order and its items
-        store = (await client.services()).batches
-        return await store.order(key), await store.compared(key)
-
-    order, items = with_client(work)
-    found = compare(items, _shared(order.other_playbook, items))
-    arm = arm_name(order.model, order.other_playbook)
+    done = with_client(lambda client: batch_reports.compared(client, key))
     if html_path is not None:
-        write(html_path, comparison_page(found, arm, key.batch_id))
+        write(html_path, comparison_page(done.comparison, done.arm, key.batch_id))
     if as_json:
-        emit({"batch_id": key.batch_id, "model": order.model, "playbook": order.other_playbook, **plain(found)})
+        emit(batch_reports.comparison_json(key, done))
     else:
-        _print(found, arm)
-
-
-def _shared(other: str | None, items: "Sequence[Compared]") -> dict[str, frozenset[str]]:
-    """By stored playbook, the clauses that the other arm's playbook asks about too; the same playbook shares all."""
-    from countersign.playbook.load import load_playbook
-
-    if other is None:
-        return {}
-    folder = load_settings().playbooks
-    asked = frozenset(family.key for family in load_playbook(folder, other).families)
-    names = {item.stored.playbook for item in items if item.stored is not None} - {other, ""}
-    return {name: asked & {family.key for family in load_playbook(folder, name).families} for name in names}
+        _print(done.comparison, done.arm)
 
 
 def _print(found: "Comparison", arm: str) -> None:

@@ -1,14 +1,17 @@
-"""News for open pages, as server-sent events: of one review its trail, of the queue that it has changed."""
+"""News for open pages, as server-sent events: of one review its trail, of queue and batches that they have changed."""
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from countersign.access.permissions import Action
+from countersign.batch.payloads import BatchKey
 from countersign.errors import InvalidRequest, ServiceUnavailable
+from starters.console.batches import ROWS
 from starters.console.listing import QUEUE_ROWS
 from starters.console.page import signed_in
 from starters.console.visit import SignedOut, Visit, visit_of
@@ -16,7 +19,7 @@ from starters.gateway.backend import Backend
 from starters.gateway.events import KEEP_ALIVE_S, LIFETIME_S, RETRY_MS, EventStream, Following
 from starters.gateway.reviews import backend_of
 
-QUEUE_EVERY_S = 2.0
+LOOK_EVERY_S = 2.0
 
 
 @signed_in(Action.FOLLOW)
@@ -35,9 +38,40 @@ async def review_events(request: Request, visit: Visit) -> Response:
 
 @signed_in(Action.READ_QUEUE)
 async def queue_events(request: Request, visit: Visit) -> Response:
-    """One event `queue` whenever the queue looks different from before."""
-    changes = _while_signed_in(request, _queue_changes(backend_of(request), visit.who.tenant))
-    return EventStream(changes, request.app.state.streams, visit.who.tenant)
+    """One event `changed` whenever the queue looks different from before."""
+    backend, tenant = backend_of(request), visit.who.tenant
+
+    async def look() -> object:
+        rows = await (await backend.services()).reviews.queue(tenant=tenant, limit=QUEUE_ROWS)
+        return [(row.review_id, row.updated_at) for row in rows]
+
+    return _stream(request, visit, look)
+
+
+@signed_in(Action.READ_BATCHES)
+async def batches_events(request: Request, visit: Visit) -> Response:
+    """The same of the list of batches, or of the one that the address names."""
+    backend, tenant, one = backend_of(request), visit.who.tenant, request.path_params.get("batch_id")
+
+    async def look() -> object:
+        store = (await backend.services()).batches
+        rows = (
+            await store.newest(tenant, ROWS)
+            if one is None
+            else [await store.row(BatchKey(tenant=tenant, batch_id=one))]
+        )
+        progress = await store.progress(tenant, [row.batch_id for row in rows], datetime.now(UTC))
+        # Not the pace: that changes with the clock.
+        counts = [(batch_id, found.ended, found.waiting) for batch_id, found in progress.items()]
+        return rows, counts
+
+    await look()  # one that is not there is no stream either
+    return _stream(request, visit, look)
+
+
+def _stream(request: Request, visit: Visit, look: Callable[[], Awaitable[object]]) -> Response:
+    events = _while_signed_in(request, _changes(backend_of(request), look))
+    return EventStream(events, request.app.state.streams, visit.who.tenant)
 
 
 async def _while_signed_in(request: Request, events: AsyncIterator[str]) -> AsyncIterator[str]:
@@ -53,27 +87,26 @@ async def _while_signed_in(request: Request, events: AsyncIterator[str]) -> Asyn
         yield event
 
 
-async def _queue_changes(backend: Backend, tenant: str) -> AsyncIterator[str]:
+async def _changes(backend: Backend, look: Callable[[], Awaitable[object]]) -> AsyncIterator[str]:
+    """An event whenever what `look` sees is not what it saw before; the first time too."""
     loop = asyncio.get_running_loop()
     ends_at, spoke_at, known = loop.time() + LIFETIME_S, loop.time(), ""
     yield f"retry: {RETRY_MS}\n\n"
     while loop.time() < ends_at and not backend.closing.is_set():
         text = ""
         try:
-            rows = await (await backend.services()).reviews.queue(tenant=tenant, limit=QUEUE_ROWS)
+            seen = hashlib.sha256(repr(await look()).encode()).hexdigest()[:16]
         except ServiceUnavailable:
-            rows = None
-        if rows is not None:
-            seen = hashlib.sha256(repr([(row.review_id, row.updated_at) for row in rows]).encode()).hexdigest()[:16]
-            if seen != known:
-                text, known = f'event: queue\ndata: {{"version": "{seen}"}}\n\n', seen
+            seen = known
+        if seen != known:
+            text, known = f'event: changed\ndata: {{"version": "{seen}"}}\n\n', seen
         if not text and loop.time() - spoke_at > KEEP_ALIVE_S:
             text = ": still here\n\n"
         if text:
             spoke_at = loop.time()
             yield text
         try:
-            async with asyncio.timeout(QUEUE_EVERY_S):
+            async with asyncio.timeout(LOOK_EVERY_S):
                 await backend.closing.wait()
         except TimeoutError:
             continue

@@ -14,6 +14,7 @@ from countersign.access.permissions import Action, require
 from countersign.errors import CountersignError
 from starters.console.assets import address_of
 from starters.console.views import clock, words
+from starters.console.views.menu import menu_of
 from starters.console.visit import HOME, SignedOut, Visit, forget, keep, visit_of
 from starters.gateway.edge import request_id_of
 from starters.gateway.problems import SERVER_RETRY_S, kind_of, person_words
@@ -58,7 +59,8 @@ _templates.filters.update(
 
 def render(request: Request, template: str, visit: Visit | None, *, status: int = 200, **given: Any) -> Response:
     """A page. `given` is what its template names, view models and numbers."""
-    text = _templates.get_template(template).render(visit=visit, path=request.url.path, now=datetime.now(UTC), **given)
+    menu = menu_of(visit.may, request.url.path, HOME) if visit is not None else None
+    text = _templates.get_template(template).render(visit=visit, menu=menu, now=datetime.now(UTC), **given)
     return HTMLResponse(text, status, headers=HEADERS)
 
 

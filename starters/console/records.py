@@ -1,4 +1,4 @@
-"""What is on record beside single reviews: costs, limits, the trail, knowledge and corrections."""
+"""What is on record beside single reviews: costs, limits and the trail."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from countersign.access.permissions import Action
-from countersign.playbook.load import learning_of
 from starters.console.page import render, signed_in
 from starters.console.views import records, standing
 from starters.console.views.circuits import circuits_of
@@ -14,7 +13,6 @@ from starters.console.visit import Visit
 from starters.gateway.reviews import backend_of
 
 TRAIL_ROWS = 200
-HITS = 10
 CHANGES = 50
 
 
@@ -70,29 +68,4 @@ async def trail(request: Request, visit: Visit) -> Response:
         full=len(rows) == TRAIL_ROWS,
         events=records.EVENTS,
         spans=records.SPAN_WORDS,
-    )
-
-
-@signed_in(Action.READ_MEMORY)
-async def memory(request: Request, visit: Visit) -> Response:
-    """What is remembered: corrections that people made, and passages of the knowledge base."""
-    backend = backend_of(request)
-    services = await backend.services()
-    tenant = visit.who.tenant
-    query = request.query_params.get("q", "").strip()[:500]
-    hits = await services.knowledge.search(tenant, query, HITS) if query else ()
-    playbooks = sorted({lesson.playbook for lesson in await services.corrections.lessons(tenant)})
-    kept = {
-        playbook: await services.corrections.standings(
-            tenant, playbook, policy=learning_of(backend.settings.playbooks, playbook), now=datetime.now(UTC)
-        )
-        for playbook in playbooks
-    }
-    return render(
-        request,
-        "memory.html",
-        visit,
-        query=query,
-        hits=records.hits_of(hits),
-        groups=records.corrections_of(kept),
     )

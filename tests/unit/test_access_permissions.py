@@ -31,6 +31,15 @@ read_autonomy   -          all       all      all       all
 manage_autonomy -          -         -        -         all
 read_shadow     -          all       all      -         all
 read_memory     -          all       all      -         all
+manage_memory   -          all       -        -         all
+read_batches    -          all       all      all       all
+manage_batches  -          -         -        all       all
+read_people     -          all       all      -         all
+manage_people   -          -         -        -         all
+own_absence     -          all       -        -         all
+read_vigilance  -          -         all      -         all
+read_subscriptions -       -         all      all       all
+manage_subscriptions -     -         -        all       all
 """
 
 

@@ -83,7 +83,7 @@ export function live() {
   let first = !after;
   events.addEventListener("stage", soon);
   events.addEventListener("waiting", soon);
-  events.addEventListener("queue", () => { if (!first) soon(); first = false; });
+  events.addEventListener("changed", () => { if (!first) soon(); first = false; });
   events.addEventListener("ended", () => { events.close(); if (!source.dataset.outcome) soon(); });
   events.addEventListener("signed-out", signedOut);
   document.addEventListener("countersign:stale", soon);

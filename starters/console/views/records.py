@@ -1,14 +1,11 @@
-"""Costs, limits, trail searches and memory as rows for people."""
+"""Costs, limits and trail searches as rows for people."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from countersign.admission.limits import LimitChange, LimitInForce
-from countersign.learning.lesson import Lesson
-from countersign.learning.policy import Standing
 from countersign.ledger.ledger import CostRow
-from countersign.review.payloads import KnowledgeHit
 from starters.console.views.words import human, visible
 
 SPANS: Mapping[str, int | None] = {"1": 1, "7": 7, "30": 30, "all": None}
@@ -132,31 +129,3 @@ class TrailSearch:
             span=span if span in SPANS else "30",
             since=None if days is None else now - timedelta(days=days),
         )
-
-
-@dataclass(frozen=True)
-class CorrectionGroup:
-    """Corrections under one playbook, newest first, each with its change in safe words and what it is worth now."""
-
-    playbook: str
-    corrections: tuple[tuple[Lesson, str, str], ...]
-
-
-def corrections_of(kept: Mapping[str, Sequence[Standing]]) -> tuple[CorrectionGroup, ...]:
-    """Corrections by playbook; playbooks without any are left out."""
-    return tuple(
-        CorrectionGroup(
-            playbook,
-            tuple(
-                (one.lesson, visible(one.lesson.change), f"{one.state}: {one.why}" if one.why else str(one.state))
-                for one in sorted(standings, key=lambda one: -one.lesson.correction_id)
-            ),
-        )
-        for playbook, standings in kept.items()
-        if standings
-    )
-
-
-def hits_of(hits: Sequence[KnowledgeHit]) -> tuple[tuple[str, str], ...]:
-    """Source and passage of each hit, best first."""
-    return tuple((visible(hit.source), visible(hit.passage)) for hit in hits)
