@@ -11,7 +11,7 @@ from countersign.access.permissions import Action, require, sees_only_own
 from countersign.batch import report as reports
 from countersign.batch.compare import Comparison
 from countersign.batch.compare_page import comparison_page, sentences
-from countersign.batch.payloads import BatchKey, BatchKind
+from countersign.batch.payloads import BatchKey, BatchKind, BatchState
 from countersign.batch.report_page import report_page, worth_lines
 from countersign.errors import CountersignError, DecisionRefused, InvalidRequest, ServiceUnavailable
 from starters import batch_reports
@@ -125,12 +125,12 @@ async def _show(request: Request, visit: Visit, error: CountersignError | None =
     )
 
 
-def _actions(state: work.BatchState) -> tuple[str, ...]:
+def _actions(state: BatchState) -> tuple[str, ...]:
     """What can be done with a batch that stands so."""
     match state:
-        case work.BatchState.READY | work.BatchState.RUNNING:
+        case BatchState.READY | BatchState.RUNNING:
             return ("pause", "cancel")
-        case work.BatchState.PAUSED:
+        case BatchState.PAUSED:
             return ("resume", "cancel")
         case _:
             return ()

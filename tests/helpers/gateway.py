@@ -266,7 +266,8 @@ class World:
             document=DocumentRef(document_id="doc-1", sha256="0" * 64, media_type="text/plain", size=12),
             read=ReadReport(chars=12, pages=1, sections=0, text_sha256=""),
         )
-        self.backend = Backend(settings or Settings(), self, Metrics())  # type: ignore[arg-type]  # a stand-in
+        self.settings = settings or Settings()
+        self.backend = Backend(self.settings, self, Metrics())  # type: ignore[arg-type]  # a stand-in
         self.backend.up = dict.fromkeys(self.backend.up, True)
         self.app: FastAPI = build_app(self.backend.settings, self.backend)
 
