@@ -1,25 +1,30 @@
 """Views of batches, people, notifications, corrections and the menu; and who may send their forms."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from helpers.gateway import PEOPLE, World
 
 from countersign.access.permissions import Action, allowed
-from countersign.batch.payloads import BatchKind, BatchState
+from countersign.batch.payloads import Baseline, BatchKind, BatchOrder, BatchState
 from countersign.errors import InvalidRequest
 from countersign.learning.lesson import Event, Happened, Kind, Lesson
 from countersign.learning.policy import Standing, State
 from countersign.notify.events import SUBSCRIBED
 from countersign.notify.events import Event as Told
+from countersign.review.payloads import Absence
 from countersign.store.batches import BatchRow, ItemResult, Progress
+from countersign.store.people import PeopleChange
+from countersign.store.subscriptions import Standing as Subscribed
 from countersign.store.subscriptions import Subscription
 from countersign.vigilance.rates import CatchRate
 from starters.console.views import batches, memory, notifications, people
 from starters.console.views.menu import menu_of
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+HOSTILE = "</a><script>alert(1)</script>\u202e"
 
 
 def batch(**changes: Any) -> BatchRow:
@@ -189,3 +194,133 @@ def test_every_page_of_the_menu_is_somebodys() -> None:
     roles = [PEOPLE[who] for who in ("ana", "bob", "aud", "ops", "boss")]
     for action in (Action.MANAGE_BATCHES, Action.MANAGE_MEMORY, Action.MANAGE_PEOPLE, Action.MANAGE_SUBSCRIPTIONS):
         assert 0 < sum(allowed(one, action) for one in roles) < len(roles)
+
+
+# --- pages, on stand-ins for the stores ---
+
+
+class Managed(World):
+    """A world with a batch, a group, an absence, a subscription and a correction, all of them with hostile names.
+
+    People have none that cannot be seen: those are refused when they are given (`check_person`).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.members: list[tuple[str, str, str]] = []
+        self.asked: list[str] = []
+
+    async def services(self) -> Any:
+        found = await super().services()
+        item = ItemResult(
+            0, "b1-00001", HOSTILE, "failed", "EncryptedPdf", "", None, None, None, "", 0, None, None, 0, None, None
+        )
+        found.batches = SimpleNamespace(
+            newest=_answer((batch(), batch(batch_id="b2", state=BatchState.DONE, ended_at=NOW))),
+            row=_answer(batch(started_at=None, state=BatchState.READY)),
+            progress=_answer({"b1": Progress({"failed": 1, "waiting": 9}, 10, 9)}),
+            people_wait=_answer(9),
+            counts=_answer({"failed": 1, "waiting": 9}),
+            order=_answer(BatchOrder(user="ana", baseline=Baseline(manual_minutes=45))),
+            results=_answer((item,)),
+        )
+        found.people = SimpleNamespace(
+            groups=_answer({"legal": (HOSTILE[:-1],)}),
+            absences=_answer((Absence(person=HOSTILE[:-1], until=NOW, delegate="Sam"),)),
+            changes=_answer((PeopleChange("member added", "legal", "p1:a", None, "p1:b", NOW),)),
+            add_member=self._add,
+        )
+        found.subscriptions = SimpleNamespace(
+            of=_answer(
+                (Subscription("n1", "acme", "group:legal", "email", SUBSCRIBED, "ann@acme.example", "whsec_x", NOW),)
+            ),
+            standings=_answer({"n1": Subscribed("n1", 3, 1, 2, HOSTILE)}),
+        )
+        found.corrections = SimpleNamespace(
+            lessons=_answer((lesson(2),)),
+            standings=_answer((Standing(lesson(2), State.SUSPENDED, f"says the opposite {HOSTILE}", (1,)),)),
+        )
+        found.db = SimpleNamespace(
+            fetch=_answer([{"tenant": "acme", "reviewer": PEOPLE["bob"].user_hash, "probes": 4, "caught": 3}])
+        )
+        return found
+
+    async def reconsider_signing(self, tenant: str) -> tuple[int, int]:
+        self.asked.append(tenant)
+        return 2, 1
+
+    async def _add(self, tenant: str, group: str, name: str, *, by_hash: str) -> bool:
+        self.members.append((group, name, by_hash))
+        return True
+
+
+def _answer(value: Any) -> Any:
+    async def answer(*asked: Any, **how: Any) -> Any:
+        return value
+
+    return answer
+
+
+@pytest.mark.parametrize("who", ["bob", "aud", "boss"])
+@pytest.mark.parametrize("page", ["batches", "batches/b1", "people", "memory", "notifications"])
+async def test_a_page_shows_hostile_text_as_text_and_offers_what_a_role_may(page: str, who: str) -> None:
+    world = Managed()
+    async with world.console(who) as client:
+        answer = await client.get(f"/console/{page}")
+    if (who, page) == ("bob", "notifications"):
+        assert answer.status_code == 403
+        return
+    assert answer.status_code == 200, answer.text
+    assert "<script>alert" not in answer.text
+    assert "\u202e" not in answer.text
+    assert "ann@acme.example" not in answer.text
+    changes = {"batches": (), "batches/b1": ("boss",), "memory": ("bob", "boss"), "notifications": ("boss",)}
+    offered = answer.text.count('method="post"') > 1  # one signs out
+    assert offered == (who in changes.get(page, ("bob", "boss"))), answer.text
+
+
+async def test_an_operator_sees_numbers_and_no_file_name() -> None:
+    async with Managed().console("ops") as client:
+        page = await client.get("/console/batches/b1")
+        report = await client.get("/console/batches/b1/report.csv")
+    assert page.status_code == 200
+    assert "alert(" not in page.text
+    assert "Pause" in page.text
+    assert report.status_code == 403
+
+
+async def test_a_report_is_a_file_that_no_page_can_be_made_of() -> None:
+    async with Managed().console("bob") as client:
+        for kind in ("html", "csv", "json"):
+            answer = await client.get(f"/console/batches/b1/report.{kind}")
+            assert answer.status_code == 200
+            assert answer.headers["content-disposition"] == f'attachment; filename="batch-b1.{kind}"'
+            assert "sandbox" in answer.headers["content-security-policy"]
+        assert (await client.get("/console/batches/b1/report.exe")).status_code == 404
+
+
+async def test_a_change_of_people_says_who_made_it_and_reaches_the_reviews_that_wait() -> None:
+    world = Managed()
+    async with world.console("boss") as client:
+        sent = {"csrf": world.form_token(client), "do": "add", "name": "Rita"}
+        refused = await client.post("/console/people/groups", data={**sent, "group": "No Group"})
+        assert refused.status_code == 422
+        assert 'value="Rita"' in refused.text
+        assert world.asked == []
+        done = await client.post("/console/people/groups", data={**sent, "group": "legal"})
+        assert (done.status_code, done.headers["location"]) == (303, "/console/people?done=1&told=2&missed=1")
+        told = (await client.get(done.headers["location"])).text
+    assert world.members == [("legal", "Rita", PEOPLE["boss"].user_hash)]
+    assert world.asked == ["acme"]
+    assert "2 running reviews were told" in told
+    assert "1 running review could not be told" in told
+
+
+async def test_what_is_refused_of_a_correction_keeps_its_reason() -> None:
+    world = Managed()
+    async with world.console("bob") as client:
+        sent = {"csrf": world.form_token(client), "number": "2", "do": "withdrawn", "reason": "x" * 1001}
+        answer = await client.post("/console/memory", data=sent)
+    assert answer.status_code == 422
+    assert "x" * 1001 in answer.text
+    assert "more than 1,000 characters" in answer.text
