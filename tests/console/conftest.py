@@ -19,6 +19,7 @@ PEOPLE = {
     "olu": ("Olu Okafor", Role.OPERATOR),
     "gov": ("Grace Conti", Role.ADMIN),
     "aud": ("Eun-ji Park", Role.AUDITOR),
+    "bea": ("Bea Boss", Role.ADMIN),
 }
 FIRM = {
     "fay": ("Fay Odell", Role.REQUESTER),

@@ -50,6 +50,11 @@ class CorrectionView:
     """What was done to it since: what, by whom, why, when."""
     acts: tuple[Event, ...]
 
+    @property
+    def offer(self) -> str:
+        """What can be done to it, in words."""
+        return " or ".join(ACTS[act] for act in self.acts).capitalize()
+
 
 def corrections_of(standings: Sequence[Standing], wanted: State | None = None) -> tuple[CorrectionView, ...]:
     """Corrections in the order given; with `wanted`, those that stand so."""

@@ -54,7 +54,9 @@ def subscriptions_of(rows: Iterable[Subscription], standings: Mapping[str, Stand
                 person=name if kind == "person" else "",
                 channel=CHANNEL_WORDS[row.channel],
                 where=visible(row.where),
-                events="everything" if set(row.events) == set(SUBSCRIBED) else ", ".join(map(human, row.events)),
+                events="everything"
+                if set(row.events) == set(SUBSCRIBED)
+                else ", ".join(human(one) for one in SUBSCRIBED if one in row.events),
                 delivered=stands.delivered,
                 waiting=stands.waiting,
                 dead=stands.dead,
