@@ -17,6 +17,7 @@ STATES: Mapping[State, tuple[str, str]] = {
     State.SUPERSEDED: ("Superseded", ""),
     State.EXPIRED: ("Expired", ""),
     State.WITHDRAWN: ("Withdrawn", ""),
+    State.ERASED: ("Erased", ""),
     State.UNKNOWN: ("Not applied", ""),
 }
 ACTS = {Event.CONFIRMED: "Confirm", Event.WITHDRAWN: "Withdraw", Event.RESTORED: "Restore"}

@@ -1,6 +1,7 @@
 """Batches in Postgres and at the door: interrupted and repeated, sealed, and on an account of their own."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +16,7 @@ from countersign.admission.entry import Ask
 from countersign.batch.payloads import BatchOrder, BatchState, BeginInput, BeginResult
 from countersign.errors import InvalidRequest, NotFound, PlaybookError
 from countersign.services import Services
+from countersign.store.batches import Progress
 from starters.batches import NewContract, TakenIn, batch_id_of, take_in
 from starters.client import ReviewClient
 
@@ -200,3 +202,20 @@ def test_ids_are_made_of_the_whole_order() -> None:
     assert batch_id_of("0" * 64) == "b" + "0" * 11
     assert batch_id_of("f" * 64) != batch_id_of("e" * 64)
     assert len(batch_id_of(sha256(b"x").hexdigest())) == 12
+
+
+async def test_progress_counts_by_end_and_what_ended_lately(services: Services) -> None:
+    key = (await submit(services, contracts())).batch.key
+    began = datetime.now(UTC) - timedelta(minutes=1)
+    assert await services.batches.progress("acme", [key.batch_id], began) == {}
+    await services.batches.end(key, 0, "failed")
+    await services.batches.end(key, 1, "failed")
+    await services.batches.end(key, 2, "blocked")
+    assert await services.batches.progress("acme", [key.batch_id], began) == {
+        key.batch_id: Progress({"blocked": 1, "failed": 2}, lately=3, waiting=0)
+    }
+    later = await services.batches.progress("acme", [key.batch_id, "none"], datetime.now(UTC) + timedelta(minutes=1))
+    assert later[key.batch_id].lately == 0
+    assert await services.batches.progress("other", [key.batch_id], began) == {}
+    wrong = await services.batches.results(key, ended=["failed"], limit=1)
+    assert [(one.position, one.ended) for one in wrong] == [(0, "failed")]

@@ -202,3 +202,27 @@ async def test_bad_subscriptions_are_refused(
         await subscriptions.add("acme", target, "webhook", address)
     with pytest.raises(InvalidRequest, match="events"):
         await subscriptions.add("acme", "all", "webhook", "https://a.example", events=())
+
+
+async def test_a_form_sent_twice_is_one_subscription_with_one_secret(subscriptions: Subscriptions) -> None:
+    async def add(tenant: str, once: str) -> tuple[str, str]:
+        made = await subscriptions.add(tenant, "all", "webhook", "https://93.184.216.34/", once=once)
+        return made.subscription_id, made.secret
+
+    first = await add("acme", "k1")
+    assert await add("acme", "k1") == first
+    others = [await add("acme", "k2"), await add("globex", "k1")]
+    assert len({first, *others}) == 3
+    assert len(await subscriptions.of("acme")) == 2
+
+
+async def test_what_was_changed_is_told_newest_first_and_to_its_tenant_alone(people: PeopleBook) -> None:
+    await people.add_member("acme", "legal", "Rita", by_hash="p1:boss")
+    await people.remove_member("acme", "legal", "Rita", by_hash="p1:lead")
+    await people.add_member("globex", "legal", "Rita", by_hash="p1:boss")
+    changes = await people.changes("acme", 10)
+    assert [(one.change, one.subject, one.by_hash) for one in changes] == [
+        ("member removed", "legal", "p1:lead"),
+        ("member added", "legal", "p1:boss"),
+    ]
+    assert len(await people.changes("acme", 1)) == 1
