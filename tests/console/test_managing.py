@@ -221,7 +221,7 @@ def test_the_menu_opens_by_keyboard_and_shows_what_a_role_may_see(console: Conso
         page.locator(".more summary").press("Enter")
         expect(page.get_by_role("link", name="Limits")).to_be_visible()
         assert page.locator(".menu a").all_inner_texts() == [
-            "Batches", "Notifications", "Autonomy", "Shadow", "Costs", "Circuits", "Limits",
+            "Batches", "Notifications", "Autonomy", "Costs", "Circuits", "Limits",
         ]  # fmt: skip
         assert barriers(page) == []
         page.keyboard.press("Escape")
