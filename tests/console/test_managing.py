@@ -37,7 +37,7 @@ def batches(dev: Dev, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batc
     done = dev.cli(*order, "--wait").json["batch_id"]
     rerun = dev.cli("rerun", "--since", "1h", *of, "--playbook", "strict", "--limit", "2", "--json").json["batch_id"]
     many = tmp_path_factory.mktemp("many")
-    for number in range(12):
+    for number in range(80):  # more than are done between two clicks
         (many / f"nda {number}.md").write_text(nda(law=f"Land {number}"))
     assert dev.cli("batch", "submit", str(many), *of, "--playbook", "lenient", "--window", "1", "--id", "q9").code == 0
     assert dev.cli("batch", "pause", "q9", *of).code == 0
