@@ -9,8 +9,8 @@ with workflow.unsafe.imports_passed_through():
     from countersign.review.desk import Desk, content_of
     from countersign.review.parse import parse
     from countersign.review.payloads import Answer, Decision, Receipt, View
-    from countersign.vigilance.watch import Watch
-    from countersign.words import Verdict
+    from countersign.vigilance.watch import Watch, also
+    from countersign.words import Outcome, Verdict
 
 from workflows.effects import Effects
 from workflows.record import Record
@@ -61,15 +61,21 @@ class Decisions:
         if self.desk.pending is not None:
             facts["pending"] = self.desk.pending.outcome
         self.show()
-        receipt = self._keep(decision)
+        receipt = self._keep(decision, notice=self._left_out())
         event = events.get(decision.verdict, "decided")
         self._record.done(event, actor=decision.reviewer, concerns=decision.on_behalf_of, **facts)
-        return receipt if probed is None else receipt.model_copy(update={"notice": probed.notice})
+        return receipt if probed is None else also(receipt, probed.notice)
 
-    def _keep(self, decision: Decision, *, counted: bool = True) -> Receipt:
+    def _left_out(self) -> str:
+        """What a signature leaves undone: the effects that nobody has approved."""
+        outcome = self.desk.outcome or (self.desk.pending.outcome if self.desk.pending else None)
+        items = self._effects.unapproved() if outcome in {Outcome.APPROVED, Outcome.AMENDED} else ()
+        return f"nobody approved {', '.join(items)}: what is not approved is declined" if items else ""
+
+    def _keep(self, decision: Decision, *, counted: bool = True, notice: str = "") -> Receipt:
         """The receipt of a decision just taken, kept for when it comes again."""
         receipt = self.receipt().model_copy(
-            update={"verdict": decision.verdict, "content": content_of(decision), "counted": counted}
+            update={"verdict": decision.verdict, "content": content_of(decision), "counted": counted, "notice": notice}
         )
         if decision.decision_id is not None:
             receipts = self._record.status.receipts
@@ -128,8 +134,9 @@ class Decisions:
 
     def changed(self) -> None:
         """Other people may sign now, or an amendment has fallen with who made it."""
-        if self.desk.analysis is not None:
-            self._effects.corrected(self.desk.analysis.key_findings)
+        analysis = self._watch.clean(self.desk.analysis)
+        if analysis is not None:
+            self._effects.corrected(analysis.key_findings)
             self.show()
 
     def show(self) -> None:

@@ -81,6 +81,11 @@ class Effects:
         if self._signers is not None and not self._desk.already_counted(decision, approve=approve):
             self._signers.check_effect(decision, workflow.now(), approve=approve)
 
+    def unapproved(self) -> tuple[str, ...]:
+        """Items that still wait for an approval of their own."""
+        standings = self._desk.standings(workflow.now())
+        return tuple(standing.item for standing in standings if standing.state is EffectState.PENDING)
+
     def corrected(self, findings: Sequence[Finding]) -> None:
         """Findings were amended: approvals of the effects that rest on them fall."""
         for item in self._desk.corrected(findings):

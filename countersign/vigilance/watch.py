@@ -49,7 +49,7 @@ class Watch:
     def told(self, decision_id: str | None, receipt: Receipt) -> Receipt:
         """A kept receipt with what its reviewer was told; nobody else is, so it is not kept with it."""
         notice = self._notices.get(decision_id or "")
-        return receipt.model_copy(update={"notice": notice}) if notice else receipt
+        return also(receipt, notice) if notice else receipt
 
     def take(self, desk: Desk, decision: Decision, at: datetime) -> Noticed | None:
         """Take the probe out, by a decision that would count; None when there is none. Raises as `Desk.check` does."""
@@ -70,6 +70,11 @@ class Watch:
         if self._planted is not None:
             desk.unveil(self._planted.clean)
             self._planted = None
+
+
+def also(receipt: Receipt, notice: str) -> Receipt:
+    """The receipt with one notice more."""
+    return receipt.model_copy(update={"notice": ". ".join(filter(None, (receipt.notice, notice)))})
 
 
 def _notice(probe_id: str, caught: bool | None, *, counts: bool) -> str:

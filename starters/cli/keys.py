@@ -158,7 +158,7 @@ def _table(rows: "Sequence[KeyInfo]") -> "RenderableType":
             cell(" ".join(row.roles)),
             cell(row.label),
             cell(row.state, "green" if row.state == "active" else "dim"),
-            cell(moment(row.created_at)),
+            cell(row.created_at.date()),
             cell(_short(row.created_by_hash)),
             cell(moment(ends)),
             cell(_short(row.revoked_by_hash or row.rotated_by_hash)),

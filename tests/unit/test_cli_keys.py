@@ -39,25 +39,30 @@ class Book:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
+        self.by: list[str] = []
+        self.is_ready = False
 
     async def bring_up_to_date(self) -> None:
         """As the services do: a first key may come before the first worker."""
-        self.calls.append(("bring_up_to_date",))
+        self.is_ready = True
 
-    async def create(self, *fields: Any) -> NewKey:
+    async def create(self, *fields: Any, by: str) -> NewKey:
         self.calls.append(("create", *fields))
+        self.by.append(by)
         return NEW
 
     async def list(self, *filters: str | None) -> tuple[KeyInfo, ...]:
         self.calls.append(("list", *filters))
         return (INFO,) if filters == (None, None) else ()
 
-    async def rotate(self, *fields: Any) -> NewKey:
+    async def rotate(self, *fields: Any, by: str) -> NewKey:
         self.calls.append(("rotate", *fields))
+        self.by.append(by)
         return NEW
 
-    async def revoke(self, key_id: str) -> None:
+    async def revoke(self, key_id: str, *, by: str) -> None:
         self.calls.append(("revoke", key_id))
+        self.by.append(by)
 
 
 class Terminal:
@@ -72,13 +77,14 @@ class Terminal:
             async def services() -> SimpleNamespace:
                 return SimpleNamespace(keys=self.book, bring_up_to_date=self.book.bring_up_to_date)
 
-            yield SimpleNamespace(services=services)
+            yield SimpleNamespace(services=services, settings=settings)
 
         return CliRunner().invoke(cli, ["keys", *arguments], obj=factory)
 
 
 @pytest.fixture
-def run() -> Terminal:
+def run(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("COUNTERSIGN_USER", "ops")
     return Terminal()
 
 
@@ -89,10 +95,9 @@ def test_a_new_key_stands_alone_on_stdout(run: Terminal) -> None:
     done = run(*CREATE, "--label", "ci")
     assert (done.exit_code, done.stdout) == (0, NEW.secret_text + "\n")
     assert "shown this once" in done.stderr and NEW.secret_text not in done.stderr
-    assert run.book.calls == [
-        ("bring_up_to_date",),
-        ("create", "acme", "Ann", [Role.REVIEWER, Role.AUDITOR], "ci", None),
-    ]
+    assert run.book.is_ready
+    assert run.book.calls == [("create", "acme", "Ann", [Role.REVIEWER, Role.AUDITOR], "ci", None)]
+    assert run.book.by == ["ops"]
 
 
 def test_an_expiry_is_counted_from_now(run: Terminal) -> None:
@@ -138,8 +143,9 @@ def test_a_list_of_one_persons(run: Terminal) -> None:
 def test_a_rotation_overlaps_a_day(run: Terminal) -> None:
     done = run("rotate", NEW.key_id)
     assert done.stdout == NEW.secret_text + "\n" and "works for another 24h" in done.stderr
-    assert run("rotate", NEW.key_id, "--overlap", "0s", "--json").exit_code == 0
+    assert run("rotate", NEW.key_id, "--overlap", "0s", "--by", "pat", "--json").exit_code == 0
     assert run.book.calls == [("rotate", NEW.key_id, 86400.0), ("rotate", NEW.key_id, 0.0)]
+    assert run.book.by == ["ops", "pat"]
 
 
 @pytest.mark.parametrize("given", [NEW.key_id, f"cs_{NEW.key_id}", NEW.secret_text, f" {NEW.secret_text} "])

@@ -111,7 +111,8 @@ async def test_reviews_of_two_tenants_with_one_id_are_no_concern_of_each_other(w
 async def test_what_nobody_approved_is_declined_and_said_so(world: World) -> None:
     handle, _ = await begun(world, "effects-declined")
     await decide(handle, "E1", approve=False)
-    await world.decide(handle, Verdict.APPROVE, "bob")
+    receipt = await world.decide(handle, Verdict.APPROVE, "bob")
+    assert receipt.notice == "nobody approved E2: what is not approved is declined"
     status = await finished(world, handle, "effects_declined")
     assert states(status) == {"E1": EffectState.DECLINED, "E2": EffectState.DECLINED}
     assert [effect.reason for effect in status.effects] == ["by a person", "nobody approved it"]

@@ -4,14 +4,14 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from helpers.contracts import nda
+from helpers.contracts import DUTIES, nda
 from helpers.stack import SIGNED, WAITING
 from helpers.world import Handle, World, ended
 from temporalio.client import WorkflowUpdateFailedError
 
-from countersign.review.payloads import Finding, ReviewStatus
+from countersign.review.payloads import Claim, EffectDecision, Finding, ReviewStatus
 from countersign.vigilance.rates import catch_rates
-from countersign.words import Outcome, Severity, Verdict
+from countersign.words import EffectState, Outcome, Severity, Verdict
 from workflows.review import ReviewWorkflow
 
 TENANT = "watched"
@@ -19,6 +19,10 @@ TEXT = nda("three (3) years", law="England").replace(
     "The courts of that country have\nexclusive", "They have\nexclusive"
 )
 FOUND = "confidentiality_term"
+FEES = """5. Fees
+The fees are stated in Schedule Q. Invoices are due within twenty (20) days of their date.
+
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +35,8 @@ async def watched(world: World) -> AsyncIterator[None]:
 
 async def waiting(world: World, number: str, **request: object) -> tuple[Handle, ReviewStatus, ReviewStatus, Finding]:
     """A review that waits, as its reviewer and as its requester see it, and the probe."""
-    handle = await world.start(f"review-{TENANT}-{number}", tenant=TENANT, playbook="watched", text=TEXT, **request)
+    given = {"playbook": "watched", "text": TEXT, **request}
+    handle = await world.start(f"review-{TENANT}-{number}", tenant=TENANT, **given)
     shown = await world.until_signing(handle)
     real = await handle.query(ReviewWorkflow.status_without_probe)
     assert shown.analysis is not None
@@ -85,6 +90,24 @@ async def test_who_takes_it_out_has_approved_the_rest(world: World) -> None:
     assert status.analysis == real.analysis
     assert [decision.edits for decision in status.decisions] == [()]
     await assert_nothing_lasts(world, handle, real, probe)
+
+
+async def test_an_approved_effect_knows_nothing_of_the_probe(world: World) -> None:
+    """The probe moves the ids of real findings, also of those that an effect rests on."""
+    text = DUTIES.replace(FEES, "")
+    handle, shown, real, _ = await waiting(world, "probe-effect", playbook="dutiful", text=text)
+    (effect,) = shown.effects
+    ids = [{one.clause: one.id for one in seen.analysis.key_findings} for seen in (shown, real) if seen.analysis]
+    assert ids[0]["return_or_destruction"] != ids[1]["return_or_destruction"]
+    await handle.execute_update(ReviewWorkflow.approve_effect, EffectDecision(item=effect.item, reviewer="bob"))
+    await handle.signal("reconsider_signing")
+    await handle.execute_update(ReviewWorkflow.claim, Claim(reviewer="bob"))
+    (still,) = (await handle.query(ReviewWorkflow.status)).effects
+    assert (still.state, still.version) == (EffectState.APPROVED, effect.version)
+    await world.decide(handle, Verdict.APPROVE, "bob", digest=shown.digest)
+    (done,) = (await handle.result()).effects
+    assert (done.state, done.version) == (EffectState.DONE, effect.version)
+    assert not any(event.endswith(":reopened") for event in await world.events(handle.id))
 
 
 async def test_an_amendment_means_the_finding_it_was_shown_on(world: World) -> None:

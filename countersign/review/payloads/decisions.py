@@ -130,6 +130,6 @@ class Receipt(Payload):
     content: str = ""
     """Digest of the decision as it was given: what comes again under its id must have the same."""
     notice: str = ""
-    """What the reviewer is to know beside: that a vigilance probe was in what they were shown, and its fate."""
+    """What the reviewer is to know beside: of effects that nobody approved, of a vigilance probe and its fate."""
     counted: bool = True
     """False for a decision that must be given again, because it may be owed to a vigilance probe."""
