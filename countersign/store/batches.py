@@ -29,6 +29,8 @@ from countersign.words import Outcome
 
 STUCK_AFTER = timedelta(hours=24)
 """An item of which nothing was written for so long has no workflow any more; the batch goes on without it."""
+SILENT_AFTER = timedelta(minutes=1)
+"""After this Temporal is asked whether an item's workflow is still there."""
 RERUN_OUTCOMES = (Outcome.RELEASED, Outcome.APPROVED, Outcome.AMENDED, Outcome.REJECTED, Outcome.EXPIRED)
 """Reviews with an analysis to compare with; those that wait for a person have one too."""
 
@@ -80,6 +82,15 @@ class Item:
     document_id: str | None
     ended: str | None
     failure: str
+
+
+@dataclass(frozen=True)
+class Silent:
+    """An item under way of which nothing was heard for a while, with the workflow of its review."""
+
+    position: int
+    review_id: str
+    workflow_id: str
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,14 @@ WHERE (i.tenant, i.batch_id) = ($1, $2) AND i.position = ANY($3) AND i.ended IS 
     AND (r.tenant, r.review_id) = (i.tenant, i.review_id)
     AND (r.outcome IS NOT NULL OR r.waiting_for IS NOT NULL
         OR (r.dispatched_at IS NOT NULL AND r.updated_at < now() - $6::interval))
+"""
+
+# A rerun writes nothing of its own while it runs, so its review is what is looked at: silent nearly always.
+_SILENT = """
+SELECT i.position, i.review_id, r.workflow_id FROM batch_items i JOIN reviews r USING (tenant, review_id)
+WHERE (i.tenant, i.batch_id) = ($1, $2) AND i.position = ANY($3) AND i.ended IS NULL
+    AND r.started_at IS NOT NULL AND r.updated_at < now() - $4::interval
+ORDER BY i.position
 """
 
 _END = """
@@ -372,6 +391,11 @@ class BatchStore:
             wanted,
         )
         return tuple(Ended(position=row["position"], how=row["ended"]) for row in rows)
+
+    async def silent(self, key: BatchKey, positions: Collection[int]) -> tuple[Silent, ...]:
+        """Which of these items have not ended, and nothing was written of their reviews for `SILENT_AFTER`."""
+        rows = await self._db.fetch(_SILENT, key.tenant, key.batch_id, list(positions), SILENT_AFTER)
+        return tuple(Silent(**dict(row)) for row in rows)
 
     async def ended(self, key: BatchKey, positions: Collection[int]) -> tuple[Ended, ...]:
         """Which of these items have ended, by what was written of them."""
