@@ -160,12 +160,13 @@ class Intake:
 
     async def turn(self, tenant: str, review_id: str) -> Turn | None:
         """How long a review waits as things stand now; None when it does not wait (any more)."""
-        before = await self._waiting.before(tenant, review_id)
-        if before is None:
+        line = await self._waiting.in_line(tenant, review_id)
+        if line is None:
             return None
         house, standing = await self._limits.everyone(), await self._door.standing()
-        weights = {other: (await self._limits.tenant(other)).weight for other in {tenant, *standing.waiting}}
-        ahead = ahead_of(tenant, before, standing.waiting, weights)
+        others = standing.before(batch=line.batch)
+        weights = {other: (await self._limits.tenant(other)).weight for other in {tenant, *others}}
+        ahead = ahead_of(tenant, line.before, others, weights)
         free = max(0, house.in_flight_all - sum(standing.in_flight.values()))
         return Turn(ahead, turn_in(ahead, free, standing.rate))
 

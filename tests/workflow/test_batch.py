@@ -34,6 +34,7 @@ from countersign.batch.payloads import (
 from countersign.batch.rerun import batch_workflow_id, rerun_workflow_id
 from countersign.review.payloads import ReviewRequest, ReviewStatus
 from countersign.store.batches import ItemResult
+from countersign.store.waiting import InLine
 from countersign.words import Outcome, Verdict
 from starters.batches import NewContract, choose, take_in
 from starters.client import ReviewClient
@@ -272,7 +273,9 @@ async def test_batches_leave_room_for_those_who_wait_for_an_answer(world: World)
         await bench.until(handle, lambda one: one.in_flight == 6)
         request = ReviewRequest(tenant="room", user="eve", playbook="lenient", review_id="late")
         await world.services.intake.submit(request, nda().encode(), "nda.md")
-        assert (await world.services.waiting.before("room", "late")) == 0, "it came last, and is next"
+        assert (await world.services.waiting.in_line("room", "late")) == InLine(0, batch=False), (
+            "it came last, and is next"
+        )
         await Dispatcher(world.client, world.services).step()
         row = await world.services.reviews.row("late", "room")
         assert row.dispatched_at is not None
