@@ -131,7 +131,7 @@ class Batches:
         return None
 
     async def _why(self, key: BatchKey, item: Item) -> Failure:
-        rows = await self._services.batches.results(key)
+        rows = await self._services.batch_results.of(key)
         message = next((row.message for row in rows if row.position == item.position), "")
         return Failure(type=item.failure, message=message)
 

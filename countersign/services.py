@@ -24,6 +24,7 @@ from countersign.memory.profile import ProfileMemory
 from countersign.memory.session import SessionMemory
 from countersign.review.proof import SigningKey
 from countersign.settings import Settings
+from countersign.store.batch_results import BatchResults
 from countersign.store.batches import BatchStore
 from countersign.store.counterparties import CounterpartyBook
 from countersign.store.database import Database
@@ -91,6 +92,7 @@ class Services:
     counterparties: CounterpartyBook
     effects: EffectStore
     batches: BatchStore
+    batch_results: BatchResults
     evidence: EvidenceBook
     shadow: ShadowStore
     people: PeopleBook
@@ -206,6 +208,7 @@ class Services:
                 counterparties=CounterpartyBook(db, vault, pseudonyms),
                 effects=EffectStore(db, vault, tool_rules),
                 batches=BatchStore(db, vault),
+                batch_results=BatchResults(db, vault),
                 people=people,
                 subscriptions=Subscriptions(db, vault, pseudonyms, people),
                 evidence=EvidenceBook(db, vault, policy, audit, settings.target_error),

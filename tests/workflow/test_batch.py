@@ -33,7 +33,7 @@ from countersign.batch.payloads import (
 )
 from countersign.batch.rerun import batch_workflow_id, rerun_workflow_id
 from countersign.review.payloads import ReviewRequest, ReviewStatus
-from countersign.store.batches import ItemResult
+from countersign.store.batch_results import ItemResult
 from countersign.store.waiting import InLine
 from countersign.words import Outcome, Verdict
 from starters.batches import NewContract, choose, take_in
@@ -97,7 +97,7 @@ class Bench:
         return self.world.client.get_workflow_handle(batch_workflow_id(key), result_type=BatchStanding)
 
     async def results(self, key: BatchKey) -> tuple[ItemResult, ...]:
-        return await self.world.services.batches.results(key)
+        return await self.world.services.batch_results.of(key)
 
     async def until(self, handle: Batch, condition: Any) -> BatchStanding:
         async with asyncio.timeout(60):
@@ -328,14 +328,16 @@ async def test_a_rerun_compares_and_changes_nothing_of_what_is_stored(bench: Ben
     await start_batches(world.client, services)
     standing = await bench.ended(bench.handle(rerun.key), "batch_rerun")
     assert (standing.state, standing.ended) == (BatchState.DONE, {"done": 2, "erased": 1})
-    position = next(n for n, one in enumerate(await services.batches.compared(rerun.key)) if one.again is not None)
+    position = next(
+        n for n, one in enumerate(await services.batch_results.compared(rerun.key)) if one.again is not None
+    )
     child: WorkflowHandle[Any, Any] = world.client.get_workflow_handle(rerun_workflow_id(rerun.key, position))
     if os.environ.get("COUNTERSIGN_SAVE_HISTORIES"):
         await bench.save(child, "rerun")
 
     after = {name: await services.db.fetch(of_ours.format(name)) for name in tables}
     assert after == before
-    found = compare(await services.batches.compared(rerun.key))
+    found = compare(await services.batch_results.compared(rerun.key))
     assert (found.chosen, found.pairs, found.left_out) == (3, 2, {"erased": 1})
     assert found.people is not None
     assert found.people.reviews == 1
@@ -360,7 +362,7 @@ async def test_the_same_arm_again_says_the_same(bench: Bench) -> None:
     )
     await start_batches(world.client, services)
     await bench.handle(rerun.key).result()
-    found = compare(await services.batches.compared(rerun.key))
+    found = compare(await services.batch_results.compared(rerun.key))
     assert (found.pairs, found.flips, found.route_flips) == (2, (), ())
     assert found.clauses_same.value == 1.0
 
@@ -437,5 +439,5 @@ async def test_a_rerun_that_was_terminated_by_hand_is_a_failed_item_and_gives_it
     assert (await services.door.standing()).in_flight["rerun"] == 2
     result = await watched(world, rerun.key, (0, 1))
     assert [(one.position, one.how) for one in result.ended] == [(0, "failed")]
-    assert [one.message for one in await services.batches.results(rerun.key)] == ["terminated outside Countersign", ""]
+    assert [one.message for one in await services.batch_results.of(rerun.key)] == ["terminated outside Countersign", ""]
     assert (await services.door.standing()).in_flight["rerun"] == 1
