@@ -24,6 +24,7 @@ from countersign.memory.profile import ProfileMemory
 from countersign.memory.session import SessionMemory
 from countersign.review.proof import SigningKey
 from countersign.settings import Settings
+from countersign.store.acceptances import Acceptances
 from countersign.store.batch_results import BatchResults
 from countersign.store.batches import BatchStore
 from countersign.store.counterparties import CounterpartyBook
@@ -73,6 +74,7 @@ class Services:
     pseudonyms: Pseudonyms
     documents: DocumentStore
     reviews: ReviewStore
+    acceptances: Acceptances
     runs: AgentRuns
     trail: AuditTrail
     ledger: Ledger
@@ -108,6 +110,7 @@ class Services:
             limits=self.limits,
             documents=self.documents,
             reviews=self.reviews,
+            acceptances=self.acceptances,
             waiting=self.waiting,
         )
 
@@ -189,6 +192,7 @@ class Services:
                 pseudonyms=pseudonyms,
                 documents=DocumentStore(db, vault),
                 reviews=ReviewStore(db, vault),
+                acceptances=Acceptances(db, vault),
                 runs=AgentRuns(db, vault),
                 trail=AuditTrail(db, pseudonyms, settings.retention_days),
                 ledger=Ledger(db),

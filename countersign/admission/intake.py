@@ -19,8 +19,9 @@ from countersign.playbook.load import load_playbook
 from countersign.review.ids import new_review_id, workflow_id_of
 from countersign.review.payloads import DocumentRef, ReviewKey, ReviewRequest
 from countersign.settings import Settings
+from countersign.store.acceptances import Acceptances, NewReview
 from countersign.store.documents import DocumentStore, Upload
-from countersign.store.reviews import NewReview, ReviewStore
+from countersign.store.reviews import ReviewStore
 from countersign.store.waiting import WaitingStore
 from countersign.trail.pseudonym import Pseudonyms
 
@@ -98,6 +99,7 @@ class Intake:
         limits: LimitBook,
         documents: DocumentStore,
         reviews: ReviewStore,
+        acceptances: Acceptances,
         waiting: WaitingStore,
     ) -> None:
         self._settings = settings
@@ -106,6 +108,7 @@ class Intake:
         self._limits = limits
         self._documents = documents
         self._reviews = reviews
+        self._acceptances = acceptances
         self._waiting = waiting
 
     @asynccontextmanager
@@ -196,7 +199,7 @@ class Intake:
             estimate_s=place.entry.estimate_s,
             batch_id=place.batch_id,
         )
-        entered = await self._reviews.accept(review, source, media_type)
+        entered = await self._acceptances.accept(review, source, media_type)
         return Accepted(
             review_id=review_id,
             workflow_id=workflow_id,

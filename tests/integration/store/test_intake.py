@@ -136,7 +136,7 @@ async def test_postgres_away_after_the_door_gives_the_place_back(
         raise ServiceUnavailable("PostgreSQL does not answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(services.reviews, "accept", away)
+        patch.setattr(services.acceptances, "accept", away)
         with pytest.raises(ServiceUnavailable):
             await services.intake.submit(ask("r-1"), DATA, "nda.md")
         assert await waiting(services) == {}
