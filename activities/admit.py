@@ -28,8 +28,8 @@ from countersign.review.payloads import (
 )
 from countersign.review.steps import AdmitInput
 from countersign.services import Services
+from countersign.store.acceptances import Held
 from countersign.store.documents import document_id_of
-from countersign.store.reviews import Held
 from countersign.vigilance.probe import drawn, seeds
 from countersign.words import Mode, Outcome
 
@@ -148,7 +148,7 @@ class Admit:
             raise InvalidRequest("document: neither a document nor a text was given", remedy="Give one of them")
         sha256 = hashlib.sha256(text).hexdigest()
         document_id = document.document_id if document else document_id_of(key.tenant, key.review_id, sha256)
-        held = await self._services.reviews.take(key, document_id=document_id, user_hash=user_hash, run_id=run_id)
+        held = await self._services.acceptances.take(key, document_id=document_id, user_hash=user_hash, run_id=run_id)
         if held is None:
             return await self._enter(key, request, text, run_id), None
         if held.outcome is not None and held.outcome is not Outcome.OVERLOADED:

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 from pydantic_ai.exceptions import (
     AgentRunError,
@@ -209,10 +210,11 @@ class Team:
         over all attempts; after `failures` of them the error is final, and the ledger has the call as a failed one.
         """
         call_id = call_id or agent
-        runs, tries = self._services.runs, activity.info().attempt
+        tries, began = activity.info().attempt, activity.info().started_time
+        begin = partial(Journal.begin, self._services.runs, key, call_id, agent, at=began)
         with typed_errors():
             # What runs in this process costs nothing: there is nothing to go on with.
-            journal = await Journal.begin(runs, key, call_id, agent) if is_remote(model) else None
+            journal = await begin() if is_remote(model) else None
             watching = Watching(journal, call_id)
             if journal is not None and journal.failures >= failures:
                 raise await self._final(key, journal, "requests of this run were lost", "ModelUnavailable")
@@ -224,7 +226,7 @@ class Team:
             except ModelAPIError as error:
                 raise await self._failed(key, journal, model_failure([error], _chance(), tries), failures) from None
             except AgentRunError as error:
-                journal = journal or await Journal.begin(runs, key, call_id, agent)
+                journal = journal or await begin()
                 useless = ApplicationError(f"the agent run failed: {type(error).__name__}", type="AgentFailed")
                 raise await self._failed(key, journal, useless, failures, drop=True) from None
 

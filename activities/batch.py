@@ -6,8 +6,12 @@ the id that was chosen for it when it was stored.
 
 import asyncio
 import time
+from collections.abc import Sequence
+from datetime import timedelta
 
 from temporalio import activity
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.failures import telling_the_door, typed_errors
 from countersign.batch.payloads import (
@@ -23,9 +27,9 @@ from countersign.batch.payloads import (
     WatchInput,
     WatchResult,
 )
-from countersign.batch.rerun import rerun_key
+from countersign.batch.rerun import rerun_key, rerun_workflow_id
 from countersign.errors import CountersignError, NotFound, Overloaded, RateLimited, ServiceUnavailable
-from countersign.review.payloads import Failure, ReviewRequest
+from countersign.review.payloads import Failure, ReviewKey, ReviewRequest, Usage
 from countersign.services import Services
 from countersign.store.batches import Item
 from countersign.words import Outcome
@@ -34,6 +38,14 @@ LOOK_S = 0.5
 """Between two looks at the items under way."""
 GATHER_S = 1.0
 """After the first that ended, others are waited for this long: one step for several is cheaper than one for each."""
+ASK_TIMEOUT = timedelta(seconds=5)
+LOST = {
+    WorkflowExecutionStatus.TERMINATED: "terminated outside Countersign",
+    WorkflowExecutionStatus.CANCELED: "cancelled outside Countersign",
+    WorkflowExecutionStatus.TIMED_OUT: "its workflow ran out of time",
+    WorkflowExecutionStatus.FAILED: "its workflow failed",
+}
+"""Ends of a workflow that tell nobody how its item ended, in words for the report."""
 LEASE_AGAIN_S = 2.0
 """A rerun that got no lease asks again after this."""
 
@@ -119,7 +131,7 @@ class Batches:
         return None
 
     async def _why(self, key: BatchKey, item: Item) -> Failure:
-        rows = await self._services.batches.results(key)
+        rows = await self._services.batch_results.of(key)
         message = next((row.message for row in rows if row.position == item.position), "")
         return Failure(type=item.failure, message=message)
 
@@ -131,15 +143,32 @@ class Batches:
             kind = (await batches.row(key)).kind
             look = batches.ended if kind is BatchKind.RERUN else batches.settled
             until = time.monotonic() + given.patience_s
+            # Of reviews few are silent, so each look begins with them; of reruns all are, and they are asked about only
+            # where nothing else happens.
+            if kind is BatchKind.REVIEW:
+                await self._end_lost(key, kind, given.positions)
             while not (ended := await look(key, given.positions)):
                 activity.heartbeat()
                 if time.monotonic() >= until:
-                    return WatchResult(waits_for=await self._waits_for(key))
+                    await self._end_lost(key, kind, given.positions)
+                    ended = await look(key, given.positions)
+                    return WatchResult(ended=ended, waits_for="" if ended else await self._waits_for(key))
                 await asyncio.sleep(LOOK_S)
             if len(ended) < len(given.positions):
                 await asyncio.sleep(GATHER_S)
                 ended = await look(key, given.positions)
             return WatchResult(ended=ended)
+
+    async def _end_lost(self, key: BatchKey, kind: BatchKind, positions: Sequence[int]) -> None:
+        """End items whose workflow is gone: nobody is left to say how they ended."""
+        for item in await self._services.batches.silent(key, positions):
+            rerun = kind is BatchKind.RERUN
+            activity.heartbeat()
+            if why := await lost(rerun_workflow_id(key, item.position) if rerun else item.workflow_id):
+                await self._services.batches.end(key, item.position, Outcome.FAILED, why)
+                if rerun:
+                    await close_rerun(self._services, key, item.position)
+                await _release(self._services, key, rerun_key(key, item.position) if rerun else item.review_id)
 
     async def _waits_for(self, key: BatchKey) -> str:
         """Why nothing moves, where that can be told."""
@@ -161,7 +190,40 @@ class Batches:
             return await self._services.batches.forget(given.key, given.positions[0])
 
 
+async def lost(workflow_id: str) -> Failure | None:
+    """Why nothing more will come of a workflow; None while it runs, or when it came to its own end.
+
+    Asked is about its newest run: one that was reset goes on in another. Raises RPCError when Temporal cannot say.
+    """
+    try:
+        described = await activity.client().get_workflow_handle(workflow_id).describe(rpc_timeout=ASK_TIMEOUT)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        why: str | None = "its workflow was deleted outside Countersign"
+    else:
+        why = LOST.get(described.status) if described.status else None
+    return Failure(type="WorkflowLost", message=why, remedy="Submit the contract again") if why else None
+
+
+async def close_rerun(services: Services, key: BatchKey, position: int) -> Usage:
+    """Settle what a rerun took, as a review is settled.
+
+    What its agents kept meanwhile was sealed with a key of the rerun's own, which erasing the review would not reach:
+    neither outlives the rerun.
+    """
+    own = ReviewKey(tenant=key.tenant, review_id=rerun_key(key, position), workflow_id=rerun_workflow_id(key, position))
+    await services.runs.settle(own.workflow_id)
+    usage = await services.ledger.settle(own)
+    await services.batches.destroy_key(own)
+    return usage
+
+
 async def release_lease(services: Services, key: BatchKey, position: int) -> None:
     """Give a rerun's lease back."""
+    await _release(services, key, rerun_key(key, position))
+
+
+async def _release(services: Services, key: BatchKey, holder: str) -> None:
     with telling_the_door():
-        await services.door.release(key.tenant, rerun_key(key, position))
+        await services.door.release(key.tenant, holder)

@@ -3,7 +3,7 @@
 from temporalio import activity
 
 from activities.admit import sentinel_of, signing_of, sla_of
-from activities.batch import release_lease
+from activities.batch import close_rerun, release_lease
 from activities.failures import typed_errors
 from countersign.agents.models import resolve_model
 from countersign.batch.payloads import ERASED, BatchKind, KeepInput, RerunFacts, RerunInput
@@ -72,15 +72,8 @@ class Reruns:
     async def keep(self, given: KeepInput) -> None:
         """Keep the result with its item, once, and give the lease back."""
         batches, key, result = self._services.batches, given.key, given.result
-        own = ReviewKey(
-            tenant=key.tenant, review_id=given.rerun_key, workflow_id=rerun_workflow_id(key, given.position)
-        )
         with typed_errors():
-            # As a review is settled. What its agents kept meanwhile was sealed with a key of the rerun's own, which
-            # erasing the review would not reach: neither outlives the rerun.
-            await self._services.runs.settle(own.workflow_id)
-            usage = await self._services.ledger.settle(own)
-            await batches.destroy_key(own)
+            usage = await close_rerun(self._services, key, given.position)
             try:
                 if result.failure is not None and result.failure.type == NotFound.type:
                     await batches.end(key, given.position, ERASED, result.failure)

@@ -296,7 +296,7 @@ async def report(settings: Settings, key: BatchKey) -> float:
 async def check(client: ReviewClient, key: BatchKey, found: Figures) -> None:
     """Hold the tables, the trail and Temporal's own list against each other, and note the histories."""
     services, temporal = await client.services(), await client.temporal()
-    items = await services.batches.results(key)
+    items = await services.batch_results.of(key)
     rows = await services.db.fetch(
         "SELECT review_id, workflow_id FROM reviews WHERE tenant = $1 AND batch_id = $2", TENANT, key.batch_id
     )

@@ -24,6 +24,8 @@ from countersign.memory.profile import ProfileMemory
 from countersign.memory.session import SessionMemory
 from countersign.review.proof import SigningKey
 from countersign.settings import Settings
+from countersign.store.acceptances import Acceptances
+from countersign.store.batch_results import BatchResults
 from countersign.store.batches import BatchStore
 from countersign.store.counterparties import CounterpartyBook
 from countersign.store.database import Database
@@ -72,6 +74,7 @@ class Services:
     pseudonyms: Pseudonyms
     documents: DocumentStore
     reviews: ReviewStore
+    acceptances: Acceptances
     runs: AgentRuns
     trail: AuditTrail
     ledger: Ledger
@@ -91,6 +94,7 @@ class Services:
     counterparties: CounterpartyBook
     effects: EffectStore
     batches: BatchStore
+    batch_results: BatchResults
     evidence: EvidenceBook
     shadow: ShadowStore
     people: PeopleBook
@@ -106,6 +110,7 @@ class Services:
             limits=self.limits,
             documents=self.documents,
             reviews=self.reviews,
+            acceptances=self.acceptances,
             waiting=self.waiting,
         )
 
@@ -187,6 +192,7 @@ class Services:
                 pseudonyms=pseudonyms,
                 documents=DocumentStore(db, vault),
                 reviews=ReviewStore(db, vault),
+                acceptances=Acceptances(db, vault),
                 runs=AgentRuns(db, vault),
                 trail=AuditTrail(db, pseudonyms, settings.retention_days),
                 ledger=Ledger(db),
@@ -206,6 +212,7 @@ class Services:
                 counterparties=CounterpartyBook(db, vault, pseudonyms),
                 effects=EffectStore(db, vault, tool_rules),
                 batches=BatchStore(db, vault),
+                batch_results=BatchResults(db, vault),
                 people=people,
                 subscriptions=Subscriptions(db, vault, pseudonyms, people),
                 evidence=EvidenceBook(db, vault, policy, audit, settings.target_error),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_core import to_jsonable_python
 
@@ -13,11 +13,9 @@ from countersign.batch.compare_page import arm_name
 from countersign.batch.payloads import Baseline, BatchKey, BatchOrder
 from countersign.batch.report import BatchReport, report
 from countersign.playbook.load import load_playbook
-from countersign.store.batches import BatchRow, Compared, ItemResult
+from countersign.store.batch_results import Compared, ItemResult
+from countersign.store.batches import BatchRow
 from starters.client import ReviewClient
-
-if TYPE_CHECKING:
-    from countersign.store.batches import BatchStore
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,9 @@ async def reported(client: ReviewClient, key: BatchKey, given: Mapping[str, floa
 
     Raises `NotFound`.
     """
-    store = await _store(client)
-    row, order, results = await store.row(key), await store.order(key), await store.results(key)
+    services = await client.services()
+    store = services.batches
+    row, order, results = await store.row(key), await store.order(key), await services.batch_results.of(key)
     stated = {name: value for name, value in given.items() if value is not None}
     baseline = Baseline.model_validate({**order.baseline.model_dump(), **stated})
     return Reported(row, report(row.batch_id, results, baseline, started=row.started_at), results)
@@ -52,8 +51,8 @@ async def reported(client: ReviewClient, key: BatchKey, given: Mapping[str, floa
 
 async def compared(client: ReviewClient, key: BatchKey) -> Reran:
     """The comparison of a rerun as things stand now. Raises `NotFound`, and `PlaybookError`."""
-    store = await _store(client)
-    order, items = await store.order(key), await store.compared(key)
+    services = await client.services()
+    order, items = await services.batches.order(key), await services.batch_results.compared(key)
     shared = _shared(client.settings.playbooks, order.other_playbook, items)
     # Intervals are drawn a thousand times over: not in the loop that answers others.
     found = await asyncio.to_thread(compare, items, shared)
@@ -64,10 +63,6 @@ def comparison_json(key: BatchKey, found: Reran) -> dict[str, Any]:
     """The whole comparison as JSON knows it."""
     arm = {"batch_id": key.batch_id, "model": found.order.model, "playbook": found.order.other_playbook}
     return {**arm, **to_jsonable_python(asdict(found.comparison))}
-
-
-async def _store(client: ReviewClient) -> "BatchStore":
-    return (await client.services()).batches
 
 
 def _shared(folder: Path, other: str | None, items: Sequence[Compared]) -> dict[str, frozenset[str]]:

@@ -306,12 +306,13 @@ class Dispatcher:
 
     async def _sync(self) -> None:
         """Tell the door what the room is, and whose reviewers have no time."""
-        waiting, demand = await self._waiting.ids(), await self._waiting.demand()
+        (waiting, batches), demand = await self._waiting.ids(), await self._waiting.demand()
         self._people = {
             tenant: (await self._services.limits.tenant(tenant)).attention - demand.get(tenant, 0)
-            for tenant in {*waiting, *demand}
+            for tenant in {*waiting, *batches, *demand}
         }
-        await self._door.sync(waiting, [tenant for tenant, left in self._people.items() if left <= 0])
+        held = [tenant for tenant, left in self._people.items() if left <= 0]
+        await self._door.sync(waiting, held, batches)
         self._synced = monotonic()
 
     async def _clean(self) -> None:

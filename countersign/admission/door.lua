@@ -10,8 +10,10 @@
 --         6 weights   hash: tenant with reviews in the room -> its weight, where that is not 1
 --         7 held      set: tenants whose reviewers are overrun
 --         8 pace      "count time last lease"
---         9 came      hash: tenant -> places taken in the room since it was last empty; '' -> since when
---         10, 11, 12  of the one question: answer or strikes of the review, account of the user, and of the tenant
+--         9 came      hash: tenant -> places taken in the room since it last held none but batches; '' -> since when
+--         10 batch    set: reviews of batches in the room
+--         11 behind   hash: tenant -> how many those are
+--         12, 13, 14  of the one question: answer or strikes of the review, account of the user, and of the tenant
 -- ARGV    1 question, 2 now ('' takes the server's time), 3 tenant, 4 review, 5 to 13 the bounds, then what is special
 
 local SECOND = 1000000
@@ -31,6 +33,7 @@ local PASSES = 2
 
 local ROOM, WAITING, FLIGHT, FLYING = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local SINCE, WEIGHTS, HELD, PACE, CAME = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local BATCH, BEHIND = KEYS[10], KEYS[11]
 local tenant, review = ARGV[3], ARGV[4]
 
 local call, floor, max, min = redis.call, math.floor, math.max, math.min
@@ -130,7 +133,9 @@ local function give_lease(of, name)
 end
 
 local function leave_room(of, name)
-    if call('ZREM', ROOM, name) == 1 and less(WAITING, of) <= 0 then call('HDEL', WEIGHTS, of) end
+    if call('ZREM', ROOM, name) == 0 then return end
+    if less(WAITING, of) <= 0 then call('HDEL', WEIGHTS, of) end
+    if call('SREM', BATCH, name) == 1 then less(BEHIND, of) end
 end
 
 local function expire()
@@ -147,6 +152,16 @@ local function somebody_waits()
         for _, name in ipairs(call('SMEMBERS', HELD)) do going = going - count_of(WAITING, name) end
     end
     return going > 0
+end
+
+-- Those that somebody waits for.
+local function but_for(waiting, batches)
+    local left = {}
+    for name, count in pairs(waiting) do
+        local others = count - (batches[name] or 0)
+        if others > 0 then left[name] = others end
+    end
+    return left
 end
 
 -- --- fair.py ---
@@ -235,8 +250,8 @@ end
 local questions = {}
 
 function questions.enter()
-    local ANSWER, USER, TENANT = KEYS[10], KEYS[11], KEYS[12]
-    local running = ARGV[14] == '1'
+    local ANSWER, USER, TENANT = KEYS[12], KEYS[13], KEYS[14]
+    local running, of_batch = ARGV[14] == '1', ARGV[15] == '1'
     expire()
     local user = read_user(USER)
     local till, ahead = numbers(ANSWER, '(%d+) (%-?%d+)', '0 -1')
@@ -246,16 +261,17 @@ function questions.enter()
     if flies or (remembered and not waits and ahead < 0) then
         return entry(user, {place = 'flight', existing = true})
     end
-    local waiting, weights, stored_weight
+    local waiting, before, weights, stored_weight
     local function read_room()
         waiting, weights = table_of(WAITING), table_of(WEIGHTS)
         stored_weight, weights[tenant] = weights[tenant], weight()
+        before = of_batch and waiting or but_for(waiting, table_of(BEHIND))
     end
     if waits or remembered then
         read_room()
-        local before = expected_ahead(max(0, (waiting[tenant] or 0) - 1), waiting, weights)
-        if remembered and ahead >= 0 then before = min(before, ahead) end
-        return entry(user, {place = 'room', existing = true, ahead = before})
+        local found = expected_ahead(max(0, (before[tenant] or 0) - 1), before, weights)
+        if remembered and ahead >= 0 then found = min(found, ahead) end
+        return entry(user, {place = 'room', existing = true, ahead = found})
     end
 
     if now < user.cooling_until then return entry(user, {refused = 'cooldown'}) end
@@ -281,12 +297,17 @@ function questions.enter()
         if own >= room_size() - total then
             return entry(user, {refused = 'room', retry_s = place_in(waiting, weights)})
         end
-        if total == 0 then
+        if not of_batch and total == call('SCARD', BATCH) then
             call('DEL', CAME)
             call('HSET', CAME, '', whole(now))
         end
-        ahead = expected_ahead(own, waiting, weights)
-        call('HINCRBY', CAME, tenant, 1)
+        ahead = expected_ahead(before[tenant] or 0, before, weights)
+        if of_batch then
+            call('SADD', BATCH, review)
+            call('HINCRBY', BEHIND, tenant, 1)
+        else
+            call('HINCRBY', CAME, tenant, 1)
+        end
         call('ZADD', ROOM, whole(now + FRESH), review)
         call('HINCRBY', WAITING, tenant, 1)
         if weight() ~= 1 then
@@ -305,7 +326,7 @@ end
 function questions.leave()
     leave_room(tenant, review)
     give_lease(tenant, review)
-    call('DEL', KEYS[10])
+    call('DEL', KEYS[12])
 end
 
 function questions.grant()
@@ -314,7 +335,7 @@ function questions.grant()
     if not is_free() then return 0 end
     leave_room(tenant, review)
     take_lease(tenant, review)
-    remember(KEYS[10], -1)
+    remember(KEYS[12], -1)
     return 1
 end
 
@@ -323,7 +344,7 @@ function questions.renew()
     if not call('ZSCORE', FLIGHT, review) then
         leave_room(tenant, review)
         call('HINCRBY', FLYING, tenant, 1)
-        remember(KEYS[10], -1)
+        remember(KEYS[12], -1)
     end
     call('ZADD', FLIGHT, whole(now + LEASE), review)
 end
@@ -350,7 +371,7 @@ function questions.release()
 end
 
 function questions.strike()
-    local STRUCK, USER = KEYS[10], KEYS[11]
+    local STRUCK, USER = KEYS[12], KEYS[13]
     local strikes = tonumber(ARGV[14])
     if strikes > 0 and tonumber(call('GET', STRUCK) or 0) <= now then
         set_until(STRUCK, whole(now + DAY), now + DAY)
@@ -360,7 +381,8 @@ function questions.strike()
     end
 end
 
--- ARGV from 3: number of held tenants, the tenants; number of weights, tenant and weight in turn; the reviews shown.
+-- ARGV from 3: number of held tenants, the tenants; number of weights, tenant and weight in turn; number of
+-- reviews of batches shown, those reviews; the other reviews shown.
 function questions.sync()
     expire()
     local at = 3
@@ -375,8 +397,11 @@ function questions.sync()
         local name = take()
         known[name] = tonumber(take())
     end
-    local shown = {}
+    local shown, of_batches, had = {}, {}, {}
+    for _ = 1, tonumber(take()) do of_batches[take()] = true end
+    for name in pairs(of_batches) do shown[name] = true end
     for position = at, #ARGV do shown[ARGV[position]] = true end
+    for _, name in ipairs(call('SMEMBERS', BATCH)) do had[name] = true end
     for _, name in ipairs(call('ZRANGE', ROOM, '-inf', whole(now), 'BYSCORE')) do
         if not shown[name] then call('ZREM', ROOM, name) end
     end
@@ -384,7 +409,12 @@ function questions.sync()
         if not call('ZSCORE', FLIGHT, name) then call('ZADD', ROOM, whole(now), name) end
     end
     local waiting = {}
+    call('DEL', BATCH, BEHIND)
     for _, name in ipairs(call('ZRANGE', ROOM, 0, -1)) do
+        if of_batches[name] or (had[name] and not shown[name]) then
+            call('SADD', BATCH, name)
+            call('HINCRBY', BEHIND, tenant_of(name), 1)
+        end
         local of = tenant_of(name)
         waiting[of] = (waiting[of] or 0) + 1
     end
@@ -404,7 +434,7 @@ end
 
 function questions.standing()
     expire()
-    return {call('HGETALL', FLYING), call('HGETALL', WAITING), exact(rate())}
+    return {call('HGETALL', FLYING), call('HGETALL', WAITING), exact(rate()), call('HGETALL', BEHIND)}
 end
 
 return questions[ARGV[1]]()

@@ -25,9 +25,8 @@ _log = logging.getLogger(__name__)
 
 SCRIPT = Path(__file__).with_name("door.lua")
 PREFIX = "{countersign}:door"
-STATE = tuple(
-    f"{PREFIX}:{name}" for name in ("room", "waiting", "flight", "flying", "since", "weights", "held", "pace", "came")
-)
+_HELD = ("room", "waiting", "flight", "flying", "since", "weights", "held", "pace", "came", "batch", "behind")
+STATE = tuple(f"{PREFIX}:{name}" for name in _HELD)
 """The keys that every question is given; the script says what they hold."""
 FORGET = 60 * SECOND
 """How often this process's own door is cleared of what has no effect any more, in microseconds."""
@@ -78,7 +77,7 @@ class Door:
         )
         bounds_of = Bounds.of_batches if ask.batch else Bounds.of
         bounds = bounds_of(limits)
-        reply = await self._ask("enter", ask.tenant, review, bounds, keys, int(ask.running))
+        reply = await self._ask("enter", ask.tenant, review, bounds, keys, int(ask.running), int(ask.batch))
         if reply is not None:
             return _entry(reply, bounds)
         local = bounds_of(limits, limits.local_fraction)
@@ -123,20 +122,31 @@ class Door:
         if await self._ask("strike", tenant, review, bounds, keys, strikes) is None:
             self._alone().strike(self._now(), tenant, user_hash, review_id, strikes, bounds)
 
-    async def sync(self, waiting: Mapping[str, Sequence[str]], held: Collection[str]) -> None:
+    async def sync(
+        self,
+        waiting: Mapping[str, Sequence[str]],
+        held: Collection[str],
+        batches: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         """Tell the room as Postgres knows it (review ids by tenant), and the tenants whose reviewers are overrun.
+
+        `batches` are the reviews of batches that wait, `waiting` all others.
 
         Costs a few microseconds a review: meant for about once a second, not for every look.
         """
-        weights = {tenant: (await self._limits.tenant(tenant)).weight for tenant in waiting}
-        reviews = [(tenant, review_id) for tenant, ids in waiting.items() for review_id in ids]
+        batches = batches or {}
+        weights = {tenant: (await self._limits.tenant(tenant)).weight for tenant in {*waiting, *batches}}
+        reviews, bulk = (
+            [(tenant, review_id) for tenant, ids in room.items() for review_id in ids] for room in (waiting, batches)
+        )
         args: list[str | int] = [len(held), *held, len(weights)]
         for tenant, weight in weights.items():
             args += [tenant, repr(weight)]
-        args += [review_of(tenant, review_id) for tenant, review_id in reviews]
+        args.append(len(bulk))
+        args += [review_of(tenant, review_id) for tenant, review_id in (*bulk, *reviews)]
         if await self._run("sync", STATE, args) is None:
             self._told_at = self._now()
-            self._alone().sync(self._now(), reviews, held, weights)
+            self._alone().sync(self._now(), reviews, held, weights, bulk)
 
     async def standing(self) -> DoorStanding:
         """What is in flight and waiting, and the pace."""
@@ -145,8 +155,8 @@ class Door:
         if reply is None:
             local = Bounds.of(limits, limits.local_fraction)
             return replace(self._alone().standing(self._now(), local), degraded=True)
-        flying, waiting, rate = reply
-        return DoorStanding(in_flight=_counts(flying), waiting=_counts(waiting), rate=float(rate))
+        flying, waiting, rate, behind = reply
+        return DoorStanding(_counts(flying), _counts(waiting), float(rate), batches=_counts(behind))
 
     # --- Redis, or not ---
 
@@ -163,17 +173,17 @@ class Door:
             self._forget_at = now + FORGET
         return self._local
 
-    async def _ask(  # noqa: PLR0913, PLR0917 - what a question is made of
+    async def _ask(
         self,
         question: str,
         tenant: str,
         review: str,
         bounds: Bounds | None,
         keys: tuple[str, ...] = (),
-        special: int | None = None,
+        *special: int,
     ) -> Any:  # what a script returns is checked by who asks
         args: list[str | int] = [tenant, review, *(bounds.arguments() if bounds else ())]
-        return await self._run(question, STATE + keys, args if special is None else [*args, special])
+        return await self._run(question, STATE + keys, [*args, *special])
 
     async def _run(self, question: str, keys: tuple[str, ...], args: Sequence[str | int]) -> Any:
         """The script's answer as a list ([] where it has none); None while Redis is away."""

@@ -1,7 +1,7 @@
 """What is asked at the door, and what it answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 BATCH = "batch"
@@ -91,6 +91,7 @@ class DoorStanding:
     Attributes:
         in_flight: reviews the machine works on, by tenant; a tenant with none is missing.
         waiting: reviews in the waiting room, by tenant, as admission counts them.
+        batches: of those, the ones of batches, which go after all others.
         rate: reviews that get their turn each second while somebody waits, as learned so far.
         degraded: what this process alone has granted, because Redis is away.
     """
@@ -99,3 +100,14 @@ class DoorStanding:
     waiting: Mapping[str, int]
     rate: float
     degraded: bool = False
+    batches: Mapping[str, int] = field(default_factory=dict)
+
+    def before(self, *, batch: bool) -> Mapping[str, int]:
+        """Reviews by tenant among which one has its turn: a batch's among all, another among those of no batch."""
+        return self.waiting if batch else but_for(self.waiting, self.batches)
+
+
+def but_for(waiting: Mapping[str, int], batches: Mapping[str, int]) -> dict[str, int]:
+    """Reviews that somebody waits for, by tenant; a tenant with none is missing."""
+    left = {tenant: count - batches.get(tenant, 0) for tenant, count in waiting.items()}
+    return {tenant: count for tenant, count in left.items() if count > 0}

@@ -19,8 +19,9 @@ from countersign.playbook.load import load_playbook
 from countersign.review.ids import new_review_id, workflow_id_of
 from countersign.review.payloads import DocumentRef, ReviewKey, ReviewRequest
 from countersign.settings import Settings
+from countersign.store.acceptances import Acceptances, NewReview
 from countersign.store.documents import DocumentStore, Upload
-from countersign.store.reviews import NewReview, ReviewStore
+from countersign.store.reviews import ReviewStore
 from countersign.store.waiting import WaitingStore
 from countersign.trail.pseudonym import Pseudonyms
 
@@ -98,6 +99,7 @@ class Intake:
         limits: LimitBook,
         documents: DocumentStore,
         reviews: ReviewStore,
+        acceptances: Acceptances,
         waiting: WaitingStore,
     ) -> None:
         self._settings = settings
@@ -106,6 +108,7 @@ class Intake:
         self._limits = limits
         self._documents = documents
         self._reviews = reviews
+        self._acceptances = acceptances
         self._waiting = waiting
 
     @asynccontextmanager
@@ -160,12 +163,13 @@ class Intake:
 
     async def turn(self, tenant: str, review_id: str) -> Turn | None:
         """How long a review waits as things stand now; None when it does not wait (any more)."""
-        before = await self._waiting.before(tenant, review_id)
-        if before is None:
+        line = await self._waiting.in_line(tenant, review_id)
+        if line is None:
             return None
         house, standing = await self._limits.everyone(), await self._door.standing()
-        weights = {other: (await self._limits.tenant(other)).weight for other in {tenant, *standing.waiting}}
-        ahead = ahead_of(tenant, before, standing.waiting, weights)
+        others = standing.before(batch=line.batch)
+        weights = {other: (await self._limits.tenant(other)).weight for other in {tenant, *others}}
+        ahead = ahead_of(tenant, line.before, others, weights)
         free = max(0, house.in_flight_all - sum(standing.in_flight.values()))
         return Turn(ahead, turn_in(ahead, free, standing.rate))
 
@@ -195,7 +199,7 @@ class Intake:
             estimate_s=place.entry.estimate_s,
             batch_id=place.batch_id,
         )
-        entered = await self._reviews.accept(review, source, media_type)
+        entered = await self._acceptances.accept(review, source, media_type)
         return Accepted(
             review_id=review_id,
             workflow_id=workflow_id,

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass, field, replace
 
-from countersign.admission.entry import Ask, DoorStanding, Entry, Place, Refused
+from countersign.admission.entry import Ask, DoorStanding, Entry, Place, Refused, but_for
 from countersign.admission.fair import expected_ahead, place_in, turn_in
 from countersign.admission.limits import Limits
 
@@ -148,8 +148,12 @@ class DoorModel:
     room: dict[str, int] = field(default_factory=dict)
     """Review to the time until which its place is kept even if Postgres does not show it."""
     waiting: Counter[str] = field(default_factory=Counter)
+    batch: set[str] = field(default_factory=set)
+    """Reviews of batches in the room."""
+    behind: Counter[str] = field(default_factory=Counter)
+    """How many those are, by tenant."""
     came: Counter[str] = field(default_factory=Counter)
-    """Places taken in the room since it was last empty, by tenant."""
+    """Places taken in the room since it last held none but batches, by tenant, those of batches left out."""
     busy_since: int = 0
     flight: dict[str, int] = field(default_factory=dict)
     """Review to the end of its lease."""
@@ -174,7 +178,7 @@ class DoorModel:
         if review in self.flight or (until > now and review not in self.room and ahead < 0):
             return self._entry(now, user, bounds, place=Place.FLIGHT, existing=True)
         if review in self.room or until > now:
-            before = self._ahead(now, ask.tenant, max(0, self.waiting[ask.tenant] - 1), bounds)
+            before = self._ahead(now, ask, 1, bounds)
             ahead = min(before, ahead) if until > now and ahead >= 0 else before
             return self._entry(now, user, bounds, place=Place.ROOM, existing=True, ahead=ahead)
 
@@ -200,11 +204,15 @@ class DoorModel:
             wait_s = place_in(ask.tenant, self.waiting, weights, bounds.room, self._rate(bounds))
             return self._entry(now, user, bounds, refused=Refused.ROOM, retry_after_s=wait_s)
         else:
-            if not self.room:
+            if not ask.batch and len(self.room) == len(self.batch):
                 self.came.clear()
                 self.busy_since = now
-            ahead = self._ahead(now, ask.tenant, self.waiting[ask.tenant], bounds)
-            self.came[ask.tenant] += 1
+            ahead = self._ahead(now, ask, 0, bounds)
+            if ask.batch:
+                self.batch.add(review)
+                self.behind[ask.tenant] += 1
+            else:
+                self.came[ask.tenant] += 1
             self.room[review] = now + FRESH
             self.waiting[ask.tenant] += 1
             self.weights[ask.tenant] = bounds.weight
@@ -265,15 +273,26 @@ class DoorModel:
             _strike(now, self.users.setdefault(f"{tenant}/{user_hash}", User()), strikes, bounds)
 
     def sync(
-        self, now: int, waiting: Collection[tuple[str, str]], held: Collection[str], weights: Mapping[str, float]
+        self,
+        now: int,
+        waiting: Collection[tuple[str, str]],
+        held: Collection[str],
+        weights: Mapping[str, float],
+        batches: Collection[tuple[str, str]] = (),
     ) -> None:
-        """Make the room what Postgres says it is, but for places so fresh that Postgres may not show them yet."""
+        """Make the room what Postgres says it is, but for places so fresh that Postgres may not show them yet.
+
+        `batches` are the reviews of batches that wait, `waiting` all others.
+        """
         self._expire(now)
-        shown = {review_of(tenant, review_id): tenant for tenant, review_id in waiting}
+        of_batches = {review_of(tenant, review_id) for tenant, review_id in batches}
+        shown = {review_of(tenant, review_id) for tenant, review_id in waiting} | of_batches
         fresh = {review: kept for review, kept in self.room.items() if kept > now and review not in shown}
         # From now on Postgres is asked: a review that it no longer shows has gone.
         self.room = {**{review: now for review in shown if review not in self.flight}, **fresh}
         self.waiting = Counter(tenant_of(review) for review in self.room)
+        self.batch = {review for review in self.room if review in (of_batches if review in shown else self.batch)}
+        self.behind = Counter(tenant_of(review) for review in self.batch)
         self.held = set(held)
         known = {**self.weights, **weights}
         self.weights = {tenant: known[tenant] for tenant in self.waiting if tenant in known}
@@ -283,7 +302,12 @@ class DoorModel:
     def standing(self, now: int, bounds: Bounds) -> DoorStanding:
         """How full it is."""
         self._expire(now)
-        return DoorStanding(in_flight=dict(+self.flying), waiting=dict(+self.waiting), rate=self._rate(bounds))
+        return DoorStanding(
+            in_flight=dict(+self.flying),
+            waiting=dict(+self.waiting),
+            rate=self._rate(bounds),
+            batches=dict(+self.behind),
+        )
 
     # --- what Redis does by itself, or need not do ---
 
@@ -325,15 +349,21 @@ class DoorModel:
             _less(self.waiting, tenant)
             if tenant not in self.waiting:
                 self.weights.pop(tenant, None)
+            if review in self.batch:
+                self.batch.remove(review)
+                _less(self.behind, tenant)
 
     def _somebody_waits(self) -> bool:
         """Somebody who would go if a lease came back: those whose reviewers are overrun would not."""
         return len(self.room) > sum(self.waiting[tenant] for tenant in self.held)
 
-    def _ahead(self, now: int, tenant: str, own: int, bounds: Bounds) -> int:
-        weights = {**self.weights, tenant: bounds.weight}
+    def _ahead(self, now: int, ask: Ask, itself: int, bounds: Bounds) -> int:
+        """Those before it: of what somebody waits for none of a batch. `itself` is 1 when it is in the room already."""
+        waiting = self.waiting if ask.batch else but_for(self.waiting, self.behind)
+        own = max(0, waiting.get(ask.tenant, 0) - itself)
+        weights = {**self.weights, ask.tenant: bounds.weight}
         elapsed_s = max(1, now - self.busy_since) / SECOND
-        return expected_ahead(tenant, own, self.waiting, weights, self.came, elapsed_s, self._rate(bounds))
+        return expected_ahead(ask.tenant, own, waiting, weights, self.came, elapsed_s, self._rate(bounds))
 
     def _rate(self, bounds: Bounds) -> float:
         return SECOND / max(1.0, self.pace.interval(bounds.in_flight_all))

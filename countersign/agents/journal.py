@@ -8,6 +8,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
+from datetime import datetime
 
 from pydantic import ValidationError
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
@@ -38,9 +39,9 @@ class Journal:
         self._began = time.perf_counter()
 
     @classmethod
-    async def begin(cls, runs: AgentRuns, key: ReviewKey, call_id: str, agent: str) -> "Journal":
-        """Take the run over, or begin it."""
-        return cls(runs, agent, await runs.begin(key, call_id, agent))
+    async def begin(cls, runs: AgentRuns, key: ReviewKey, call_id: str, agent: str, *, at: datetime) -> "Journal":
+        """Take the run over, or begin it; `at` is when the attempt began, by Temporal's clock."""
+        return cls(runs, agent, await runs.begin(key, call_id, agent, at=at))
 
     @property
     def failures(self) -> int:

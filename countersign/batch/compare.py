@@ -19,7 +19,7 @@ import numpy as np
 from countersign.batch.payloads import ERASED
 from countersign.evidence.intervals import Estimate, bootstrap, ratio, totals_by_group, wilson
 from countersign.review.payloads import AnalysisResult, Finding
-from countersign.store.batches import Compared
+from countersign.store.batch_results import Compared
 from countersign.words import Outcome, Route, Severity, Stage
 
 MACHINE = (Stage.SCREEN, Stage.INTENT, Stage.PLAN, Stage.ANALYSE, Stage.RECONCILE)

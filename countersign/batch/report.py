@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from countersign.batch.payloads import Baseline
-from countersign.store.batches import ItemResult
+from countersign.store.batch_results import ItemResult
 from countersign.words import Outcome
 
 COLUMNS = (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from countersign.batch.pages import Id, bars, cards, heading, many, page, paragraph, table
 from countersign.batch.report import BatchReport, Range, rows
-from countersign.store.batches import ItemResult
+from countersign.store.batch_results import ItemResult
 
 MAX_ROWS = 5_000
 """Contracts listed on the page; CSV and JSON have all of them."""

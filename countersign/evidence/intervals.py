@@ -8,6 +8,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+SAMPLES, SEED = 2000, 20_260
+
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From totals of counts, one row a sample, to the figure of each row; nan where it is not defined."""
 
@@ -51,13 +53,18 @@ def totals_by_group(groups: Iterable[Hashable], counts: ArrayLike) -> NDArray[np
     return sums
 
 
+def drawn(groups: int, samples: int = SAMPLES, seed: int = SEED) -> NDArray[np.int64]:
+    """How often each group is in each sample (samples x groups), every sample as many groups as there are."""
+    return np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=samples)
+
+
 def bootstrap(  # noqa: PLR0913 - each has a default
     totals: NDArray[np.float64],
     statistic: Statistic,
     *,
     confidence: float = 0.95,
-    samples: int = 2000,
-    seed: int = 20_260,
+    samples: int = SAMPLES,
+    seed: int = SEED,
     share: bool = False,
 ) -> Estimate:
     """A figure of summed counts with its percentile bootstrap interval, drawing whole groups (Efron 1979; Field and
@@ -73,9 +80,7 @@ def bootstrap(  # noqa: PLR0913 - each has a default
         return Estimate(None)
     if len(totals) < 2:
         return Estimate(float(whole[0]))
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(len(totals), np.full(len(totals), 1 / len(totals)), size=samples)
-    figures = statistic(draws @ totals)
+    figures = statistic(drawn(len(totals), samples, seed) @ totals)
     figures = figures[np.isfinite(figures)]
     low, high = np.quantile(figures, [(1 - confidence) / 2, (1 + confidence) / 2])
     if share and low == high and whole[0] in (0.0, 1.0):

@@ -1,13 +1,13 @@
 """Agreement beyond chance between people, or between people and the agents."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from countersign.evidence.intervals import ratio
+from countersign.evidence.intervals import Estimate, bootstrap, ratio, totals_by_group
 
 
 def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
@@ -64,10 +64,7 @@ def krippendorff_alpha(
         raise ValueError("order: does not name every value; the ordinal measure needs the whole scale")
     pairs = np.zeros((len(scale), len(scale)))
     for unit in kept:
-        counts = np.zeros(len(scale))
-        for value in unit:
-            counts[places[value]] += 1
-        pairs += (np.outer(counts, counts) - np.diag(counts)) / (len(unit) - 1)
+        pairs += _coincidences(unit, places)
     margins = pairs.sum(axis=0)
     total = margins.sum()
     apart = _nominal(len(scale)) if measure == "nominal" else _ordinal(margins)
@@ -75,6 +72,36 @@ def krippendorff_alpha(
     if total < 2 or expected == 0:
         return None
     return float(1.0 - (total - 1) * (pairs * apart).sum() / expected)
+
+
+def alpha_estimate(units: Sequence[Sequence[Hashable]], groups: Sequence[Hashable]) -> Estimate:
+    """Nominal alpha of the units, with its interval by the bootstrap over groups; one group to each unit.
+
+    Raises:
+        ValueError: `units` and `groups` have different lengths.
+    """
+    kept = [(unit, group) for unit, group in zip(units, groups, strict=True) if len(unit) >= 2]
+    places = {value: place for place, value in enumerate(dict.fromkeys(value for unit, _ in kept for value in unit))}
+    tables = np.asarray([_coincidences(unit, places).ravel() for unit, _ in kept]).reshape(len(kept), len(places) ** 2)
+    return bootstrap(totals_by_group([group for _, group in kept], tables), alpha_of_tables)
+
+
+def alpha_of_tables(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Nominal alpha of each row, a matrix of coincidences laid flat; nan where it is not defined. For the bootstrap."""
+    side = round(tables.shape[1] ** 0.5)
+    square = tables.reshape(-1, side, side)
+    margins = square.sum(axis=1)
+    total = margins.sum(axis=1)
+    seen = total - np.trace(square, axis1=1, axis2=2)
+    expected = total * total - (margins * margins).sum(axis=1)
+    return 1.0 - ratio((total - 1) * seen, np.where(np.isclose(expected, 0.0), 0.0, expected))
+
+
+def _coincidences(unit: Sequence[Hashable], places: Mapping[Hashable, int]) -> NDArray[np.float64]:
+    """Pairs of values that two raters gave to one item, each rater counted once."""
+    counts = np.bincount([places[value] for value in unit], minlength=len(places)).astype(np.float64)
+    pairs: NDArray[np.float64] = (np.outer(counts, counts) - np.diag(counts)) / (len(unit) - 1)
+    return pairs
 
 
 def _nominal(values: int) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from countersign.evidence.eprocess import log_path
+from countersign.evidence.intervals import Estimate, drawn, ratio, wilson
 
 Floats = NDArray[np.float64]
 
@@ -56,6 +57,15 @@ class RiskCoverage:
     threshold: tuple[float, ...]
     aurc: float | None
     """Area under the curve: the mean of its risk over 1, 2, ... n items (Geifman, Uziel and El-Yaniv, ICLR 2019)."""
+
+
+@dataclass(frozen=True)
+class CurveBand:
+    """Interval of the area under a risk-coverage curve, and of its risk at each point; None where there is none."""
+
+    aurc: Estimate
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
 
 
 def binomial_p_value(errors: int, n: int, target: float) -> float:
@@ -160,6 +170,32 @@ def risk_coverage(confidences: ArrayLike, losses: ArrayLike, weights: ArrayLike 
         threshold=tuple((-levels).tolist()),
         aurc=float((risk * shares).sum()),
     )
+
+
+def risk_coverage_band(confidences: ArrayLike, losses: ArrayLike, *, confidence: float = 0.95) -> CurveBand:
+    """How sure the curve of `risk_coverage` is, by the percentile bootstrap over items.
+
+    At each threshold the mean error of what lies at or above it is drawn anew; samples with nothing there are left out.
+    With fewer than two items there is no interval. Where all errors are 0 or all are 1, which no draw changes, the end
+    left open is Wilson's. Raises as `risk_coverage` does.
+    """
+    curve = risk_coverage(confidences, losses)
+    sure, loss, _ = _checked(confidences, losses, None)
+    if sure.size < 2:
+        return CurveBand(Estimate(curve.aurc), (None,) * len(curve.risk), (None,) * len(curve.risk))
+    order = np.argsort(-sure, kind="stable")
+    last = np.flatnonzero(np.diff(-sure[order], append=np.inf))
+    draws = drawn(sure.size)[:, order].astype(np.float64)
+    mass = np.cumsum(draws, axis=1)[:, last]
+    risks = ratio(np.cumsum(draws * loss[order], axis=1)[:, last], mass)
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.nanquantile(risks, ends, axis=0)
+    for place in np.flatnonzero((low == high) & np.isin(curve.risk, (0.0, 1.0))):
+        kept = int(last[place]) + 1
+        low[place], high[place] = wilson(round(curve.risk[place]) * kept, kept, confidence)
+    shares = np.diff(mass, axis=1, prepend=0.0) / sure.size
+    areas = np.quantile((np.nan_to_num(risks) * shares).sum(axis=1), ends)
+    return CurveBand(Estimate(curve.aurc, *areas.tolist()), tuple(low.tolist()), tuple(high.tolist()))
 
 
 def _checked(confidences: ArrayLike, losses: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats, Floats]:

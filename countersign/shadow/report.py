@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from countersign.evidence.agreement import NOTHING, Agreement, compare
-from countersign.evidence.intervals import Estimate
-from countersign.evidence.raters import krippendorff_alpha
+from countersign.evidence.intervals import Estimate, bootstrap, ratio
+from countersign.evidence.raters import alpha_estimate
 from countersign.evidence.reliability import Reliability, reliability
-from countersign.evidence.risk_control import RiskCoverage, risk_coverage
+from countersign.evidence.risk_control import CurveBand, RiskCoverage, risk_coverage, risk_coverage_band
 from countersign.shadow.judging import APPROVE, DECISION, Compared
 
 NO_CLAIM = NOTHING | {APPROVE}
@@ -88,12 +90,13 @@ class ShadowReport:
     failures: dict[str, int]
     overall: Agreement
     clauses: tuple[Agreement, ...]
-    review_agreement: float | None
+    review_agreement: Estimate
     criticals: int
-    alpha: float | None
+    alpha: Estimate
     claims: Reliability
     reviews: Reliability
     curve: RiskCoverage
+    band: CurveBand
     effort: Effort
     disagreements: tuple[Disagreement, ...] = field(default=())
 
@@ -108,7 +111,10 @@ class ShadowReport:
             "f1": overall.f1,
             "ece": self.claims.ece,
             "ece_reviews": self.reviews.ece,
+            "review_agreement": self.review_agreement,
+            "krippendorff_alpha": self.alpha,
         }
+        intervals = {**named, "aurc": self.band.aurc}
         return {
             "run": self.title,
             **self.facts,
@@ -118,14 +124,13 @@ class ShadowReport:
             "erased": self.erased,
             "failures": self.failures,
             **{name: estimate.value for name, estimate in named.items()},
-            "intervals": {name: [estimate.low, estimate.high] for name, estimate in named.items()},
+            "intervals": {name: [estimate.low, estimate.high] for name, estimate in intervals.items()},
             "agreement_wilson": list(overall.agreement_wilson),
-            "review_agreement": self.review_agreement,
             "criticals": self.criticals,
-            "krippendorff_alpha": self.alpha,
             "risk_coverage": {
                 "coverage": list(self.curve.coverage),
                 "risk": list(self.curve.risk),
+                "risk_intervals": [list(ends) for ends in zip(self.band.low, self.band.high, strict=True)],
                 "threshold": list(self.curve.threshold),
                 "aurc": self.curve.aurc,
             },
@@ -152,6 +157,8 @@ def report(  # noqa: PLR0913 - each is a fact of the run
     claims = [(contract, clause) for contract, clause in pairs if clause.confidence is not None]
     confidences = [one.confidence for one in reviewed]
     agreements = [one.agreement for one in reviewed]
+    losses = [1.0 - agreement for agreement in agreements]
+    twice = [(contract, (clause.person, *clause.others)) for contract, clause in pairs if clause.others]
     return ShadowReport(
         title=title,
         facts=facts or {},
@@ -161,16 +168,21 @@ def report(  # noqa: PLR0913 - each is a fact of the run
         failures=failures or {},
         overall=compared.overall,
         clauses=compared.clauses,
-        review_agreement=sum(agreements) / len(agreements) if agreements else None,
+        review_agreement=bootstrap(
+            np.asarray([(agreement, 1.0) for agreement in agreements]).reshape(-1, 2),
+            lambda totals: ratio(totals[:, 0], totals[:, 1]),
+            share=True,
+        ),
         criticals=sum(one.critical for one in reviewed),
-        alpha=krippendorff_alpha([(clause.person, *clause.others) for _, clause in pairs if clause.others]),
+        alpha=alpha_estimate([labels for _, labels in twice], [contract for contract, _ in twice]),
         claims=reliability(
             [clause.confidence or 0.0 for _, clause in claims],
             [float(clause.person not in NO_CLAIM) for _, clause in claims],
             [contract for contract, _ in claims],
         ),
         reviews=reliability(confidences, agreements),
-        curve=risk_coverage(confidences, [1.0 - agreement for agreement in agreements]),
+        curve=risk_coverage(confidences, losses),
+        band=risk_coverage_band(confidences, losses),
         effort=_effort(reviewed, baseline or Baseline()),
         disagreements=_disagreements(pairs),
     )

@@ -86,9 +86,10 @@ def _meaning(found: ShadowReport) -> list[str]:
             f"When the agents state how sure they are that a clause is there, they are off by "
             f"{found.claims.ece.value:.0%} on average (calibration error)."
         )
-    if found.alpha is not None:
+    if found.alpha.value is not None:
         lines.append(
-            f"Where two people judged the same clause, they agree among themselves at {found.alpha:.2f} (alpha)."
+            f"Where two people judged the same clause, they agree among themselves at {_number(found.alpha)}"
+            f"{_between(found.alpha, percent=False)} (alpha)."
         )
     if found.failures:
         why = ", ".join(f"{count} {what}" for what, count in found.failures.items())
@@ -146,10 +147,12 @@ def _plots(found: ShadowReport, target: float) -> str:
 def _releasable(found: ShadowReport, target: float) -> str:
     points = zip(found.curve.coverage, found.curve.risk, strict=True)
     share = max((coverage for coverage, risk in points if risk <= target), default=0.0)
+    area = found.band.aurc
+    mean = f" Mean error over the curve: {_share(area)}{_between(area)}." if area.value is not None else ""
     return (
         f"Reviews from the surest to the least sure; error is the share of clauses, weighted by severity, on which the "
-        f"person disagrees. In this run the surest {share:.0%} stay at or below {target:.0%}. What a cell may really "
-        "release is decided by a test that holds for the future too: see countersign autonomy show."
+        f"person disagrees. In this run the surest {share:.0%} stay at or below {target:.0%}.{mean} What a cell may "
+        "really release is decided by a test that holds for the future too: see countersign autonomy show."
     )
 
 

@@ -1,9 +1,11 @@
-"""Batches and their items. Sealed is what was asked for and how files are called; ids, numbers, enum words are not."""
+"""Batches and their items, from taking in to their end; `batch_results` reads what came of them.
+
+Sealed is what was asked for and how files are called; ids, numbers, enum words are not.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 
 import asyncpg
 from pydantic import BaseModel, ConfigDict
@@ -21,7 +23,8 @@ from countersign.batch.payloads import (
     Rerun,
 )
 from countersign.errors import InvalidRequest, NotFound
-from countersign.review.payloads import DocumentRef, Failure, ReviewKey, ReviewStatus
+from countersign.review.payloads import DocumentRef, Failure, ReviewKey
+from countersign.store.batch_results import name_place, result_place
 from countersign.store.database import Database
 from countersign.store.datakeys import DataKeys
 from countersign.store.vault import Vault, context
@@ -29,6 +32,8 @@ from countersign.words import Outcome
 
 STUCK_AFTER = timedelta(hours=24)
 """An item of which nothing was written for so long has no workflow any more; the batch goes on without it."""
+SILENT_AFTER = timedelta(minutes=1)
+"""After this Temporal is asked whether an item's workflow is still there."""
 RERUN_OUTCOMES = (Outcome.RELEASED, Outcome.APPROVED, Outcome.AMENDED, Outcome.REJECTED, Outcome.EXPIRED)
 """Reviews with an analysis to compare with; those that wait for a person have one too."""
 
@@ -83,50 +88,12 @@ class Item:
 
 
 @dataclass(frozen=True)
-class ItemResult:
-    """One item with where its review stands now, for the report. `name` is None when its content was erased.
-
-    `machine_s` runs from its turn to when the machine was done with it.
-    """
+class Silent:
+    """An item under way of which nothing was heard for a while, with the workflow of its review."""
 
     position: int
     review_id: str
-    name: str | None
-    ended: str | None
-    failure: str
-    message: str
-    outcome: str | None
-    route: str | None
-    waiting_for: str | None
-    contract_type: str
-    findings: int
-    worst_severity: str | None
-    confidence: float | None
-    cost_microusd: int
-    machine_s: float | None
-    ended_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a batch is: items that have ended, by how; how many of them did `since` the time asked for; how many
-    wait for a person now."""
-
-    ended: Mapping[str, int]
-    lately: int
-    waiting: int
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A review analysed again: what was stored, what the other arm says (None while it has not, or could not)."""
-
-    review_id: str
-    ended: str | None
-    stored: ReviewStatus | None
-    again: Rerun | None
-    corrected: frozenset[str] = frozenset()
-    """Clauses in which people changed the stored analysis."""
+    workflow_id: str
 
 
 _OPEN = """
@@ -159,6 +126,14 @@ WHERE (i.tenant, i.batch_id) = ($1, $2) AND i.position = ANY($3) AND i.ended IS 
         OR (r.dispatched_at IS NOT NULL AND r.updated_at < now() - $6::interval))
 """
 
+# A rerun writes nothing of its own while it runs, so its review is what is looked at: silent nearly always.
+_SILENT = """
+SELECT i.position, i.review_id, r.workflow_id FROM batch_items i JOIN reviews r USING (tenant, review_id)
+WHERE (i.tenant, i.batch_id) = ($1, $2) AND i.position = ANY($3) AND i.ended IS NULL
+    AND r.started_at IS NOT NULL AND r.updated_at < now() - $4::interval
+ORDER BY i.position
+"""
+
 _END = """
 UPDATE batch_items SET ended = $4, failure = $5, failure_message = $6, result = coalesce($7, result), ended_at = now()
 WHERE (tenant, batch_id, position) = ($1, $2, $3) AND ended IS NULL
@@ -168,37 +143,6 @@ _PROJECT = """
 UPDATE batches SET state = $3, version = $4, waits_for = $5,
     ended_at = CASE WHEN $6 THEN coalesce(ended_at, now()) END
 WHERE (tenant, batch_id) = ($1, $2) AND version < $4
-"""
-
-_RESULTS = """
-SELECT i.position, i.review_id, i.name, i.ended, i.failure, i.failure_message, i.ended_at, k.wrapped, r.outcome,
-    r.route, r.waiting_for, coalesce(r.contract_type, '') AS contract_type, coalesce(r.findings, 0) AS findings,
-    r.worst_severity, r.confidence, coalesce(r.cost_microusd, 0) AS cost_microusd, r.detail,
-    extract(epoch FROM i.ended_at - r.dispatched_at)::float8 AS machine_s
-FROM batch_items i
-LEFT JOIN reviews r USING (tenant, review_id)
-LEFT JOIN data_keys k USING (tenant, review_id)
-WHERE (i.tenant, i.batch_id) = ($1, $2) AND ($3::text[] IS NULL OR i.ended = ANY($3)) ORDER BY i.position LIMIT $4
-"""
-
-_PROGRESS = """
-SELECT i.batch_id, i.ended, count(*) AS items, count(*) FILTER (WHERE i.ended_at >= $3) AS lately,
-    count(*) FILTER (WHERE r.waiting_for IS NOT NULL AND b.kind = 'review') AS waiting
-FROM batch_items i
-JOIN batches b USING (tenant, batch_id)
-LEFT JOIN reviews r USING (tenant, review_id)
-WHERE i.tenant = $1 AND i.batch_id = ANY($2) AND i.ended IS NOT NULL
-GROUP BY i.batch_id, i.ended ORDER BY i.batch_id, i.ended
-"""
-
-_COMPARED = """
-SELECT i.position, i.review_id, i.ended, i.result, k.wrapped, r.detail, ARRAY(
-    SELECT DISTINCT c.clause FROM corrections c WHERE c.workflow_id = r.workflow_id
-) AS corrected
-FROM batch_items i
-LEFT JOIN reviews r USING (tenant, review_id)
-LEFT JOIN data_keys k USING (tenant, review_id)
-WHERE (i.tenant, i.batch_id) = ($1, $2) ORDER BY i.position
 """
 
 
@@ -256,7 +200,7 @@ class BatchStore:
             item.position,
             item.review_id,
             item.document.document_id if item.document else None,
-            self._vault.seal(data_key, item.name.encode(), _name_place(key.tenant, item.review_id)),
+            self._vault.seal(data_key, item.name.encode(), name_place(key.tenant, item.review_id)),
             failure.type,
             failure.message,
         )
@@ -373,6 +317,11 @@ class BatchStore:
         )
         return tuple(Ended(position=row["position"], how=row["ended"]) for row in rows)
 
+    async def silent(self, key: BatchKey, positions: Collection[int]) -> tuple[Silent, ...]:
+        """Which of these items have not ended, and nothing was written of their reviews for `SILENT_AFTER`."""
+        rows = await self._db.fetch(_SILENT, key.tenant, key.batch_id, list(positions), SILENT_AFTER)
+        return tuple(Silent(**dict(row)) for row in rows)
+
     async def ended(self, key: BatchKey, positions: Collection[int]) -> tuple[Ended, ...]:
         """Which of these items have ended, by what was written of them."""
         return tuple(
@@ -390,7 +339,7 @@ class BatchStore:
         """What a rerun found, sealed with its review's key. An erased review's is not kept: it ends as `erased`."""
         [item] = await self.items(key, [position])
         data_key = await self._keys.obtain(key.tenant, item.review_id)
-        sealed = self._vault.seal(data_key, result.model_dump_json().encode(), _result_place(key, position))
+        sealed = self._vault.seal(data_key, result.model_dump_json().encode(), result_place(key, position))
         why = result.failure or Failure(type="", message="")
         await self._db.execute(_END, key.tenant, key.batch_id, position, result.outcome, why.type, why.message, sealed)
 
@@ -456,58 +405,6 @@ class BatchStore:
         )
         return row["items"] if row else 0
 
-    async def progress(self, tenant: str, batch_ids: Collection[str], since: datetime) -> dict[str, Progress]:
-        """How far these batches are, by id; one of which nothing has ended is missing."""
-        rows = await self._db.fetch(_PROGRESS, tenant, list(batch_ids), since)
-        return {
-            batch_id: Progress(
-                {row["ended"]: row["items"] for row in of_batch},
-                sum(row["lately"] for row in of_batch),
-                sum(row["waiting"] for row in of_batch),
-            )
-            for batch_id, group in groupby(rows, key=lambda row: row["batch_id"])
-            if (of_batch := list(group))
-        }
-
-    async def results(
-        self, key: BatchKey, *, ended: Collection[str] | None = None, limit: int | None = None
-    ) -> tuple[ItemResult, ...]:
-        """Items with where their reviews stand now, in order: all of them, or those that `ended` so."""
-        wanted = None if ended is None else list(ended)
-        rows = await self._db.fetch(_RESULTS, key.tenant, key.batch_id, wanted, limit)
-        return tuple(self._result(key, row) for row in rows)
-
-    async def compared(self, key: BatchKey) -> tuple[Compared, ...]:
-        """Every item of a rerun with the stored status and the new result; None in either's place when erased."""
-        return tuple(self._compared(key, row) for row in await self._db.fetch(_COMPARED, key.tenant, key.batch_id))
-
-    def _result(self, key: BatchKey, row: asyncpg.Record) -> ItemResult:
-        name, message = None, row["failure_message"]
-        if row["wrapped"] is not None:
-            data_key = self._vault.unwrap(row["wrapped"])
-            if row["name"] is not None:
-                name = self._vault.open(data_key, row["name"], _name_place(key.tenant, row["review_id"])).decode()
-            if not message and row["outcome"] in (Outcome.FAILED, Outcome.BLOCKED) and row["detail"] is not None:
-                status = self._status(key.tenant, row["review_id"], data_key, row["detail"])
-                message = status.failure.message if status.failure else ""
-        fields = {field: row[field] for field in ItemResult.__dataclass_fields__ if field not in ("name", "message")}
-        return ItemResult(**fields, name=name, message=message)
-
-    def _compared(self, key: BatchKey, row: asyncpg.Record) -> Compared:
-        if row["wrapped"] is None:
-            return Compared(row["review_id"], row["ended"], None, None)
-        data_key = self._vault.unwrap(row["wrapped"])
-        stored = self._status(key.tenant, row["review_id"], data_key, row["detail"]) if row["detail"] else None
-        again = None
-        if row["result"] is not None:
-            place = _result_place(key, row["position"])
-            again = Rerun.model_validate_json(self._vault.open(data_key, row["result"], place))
-        return Compared(row["review_id"], row["ended"], stored, again, frozenset(row["corrected"]))
-
-    def _status(self, tenant: str, review_id: str, data_key: bytes, sealed: bytes) -> ReviewStatus:
-        opened = self._vault.open(data_key, sealed, context("status", tenant, review_id))
-        return ReviewStatus.model_validate_json(opened)
-
     def _key(self, key: BatchKey) -> bytes:
         return self._vault.derive(f"batches/{key.tenant}")
 
@@ -518,11 +415,3 @@ def _batch(row: asyncpg.Record) -> BatchRow:
 
 def _order_place(key: BatchKey) -> bytes:
     return context("batch", key.tenant, key.batch_id)
-
-
-def _name_place(tenant: str, review_id: str) -> bytes:
-    return context("batch item", tenant, review_id)
-
-
-def _result_place(key: BatchKey, position: int) -> bytes:
-    return context("rerun", key.tenant, key.batch_id, str(position))

@@ -1,6 +1,6 @@
 """Documents and their text, sealed with the data key of their review. Elsewhere they travel as `DocumentRef`.
 
-A document of up to one chunk is sealed as a whole, in the statement that accepts its review (`reviews.accept`). A
+A document of up to one chunk is sealed as a whole, in the statement that accepts its review (`acceptances.accept`). A
 larger one arrives in chunks, each sealed and stored as it comes in, so that no process holds more of it than one.
 """
 
@@ -170,7 +170,7 @@ class DocumentStore:
         self._keys = DataKeys(db, vault)
 
     def upload(self, tenant: str, review_id: str, *, max_bytes: int | None = None) -> Upload:
-        """Begin to take in a document of a review; nothing of it counts before `reviews.accept` has committed it."""
+        """Begin to take in a document of a review; it counts once `acceptances.accept` has committed it."""
         return Upload(self._db, self._vault, (tenant, review_id), max_bytes=max_bytes)
 
     async def put(self, tenant: str, review_id: str, data: bytes, media_type: str) -> DocumentRef:

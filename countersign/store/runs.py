@@ -3,14 +3,14 @@
 A row belongs to one attempt at a time. The next attempt takes it over (`begin`), and from then on what the former one
 writes is refused: an attempt that only seemed dead sends nothing more, and overwrites nothing.
 
-One that was frozen before its `begin` and thaws after its successor's takes the run back, which wastes one answer of
-its. To tell the two apart, `epoch` would have to be the attempt's start by Temporal's clock, in microseconds:
-it is an integer here, and numbers of attempts do not do (a step that is asked again or reset begins at 1).
+One that was frozen before its `begin` and thaws after its successor's is refused too: it began earlier, by Temporal's
+clock. Numbers of attempts would not do (a step that is asked again or reset begins at 1).
 """
 
 import asyncio
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from countersign.errors import CountersignError
@@ -22,15 +22,16 @@ from countersign.store.vault import Vault, VaultError, context
 # A step can be handed to a worker that is frozen just then. When that one wakes up its review may be settled, and the
 # journals are gone: nothing begins anew then, or it would be paid again and stand in no ledger.
 _BEGIN = """
-INSERT INTO agent_runs (workflow_id, call_id, tenant, review_id, agent)
-SELECT $1, $2, $3, $4, $5
+INSERT INTO agent_runs (workflow_id, call_id, tenant, review_id, agent, begun_at)
+SELECT $1, $2, $3, $4, $5, $6
 WHERE EXISTS (SELECT FROM agent_runs WHERE workflow_id = $1 AND call_id = $2) OR NOT (
     EXISTS (SELECT FROM ledger WHERE workflow_id = $1 AND call_id = $2)
     OR EXISTS (SELECT FROM reviews WHERE workflow_id = $1 AND outcome IS NOT NULL)
 )
 ON CONFLICT (workflow_id, call_id) DO UPDATE SET
     epoch = agent_runs.epoch + 1, failures = agent_runs.failures + agent_runs.in_flight::integer, in_flight = false,
-    updated_at = now()
+    begun_at = excluded.begun_at, updated_at = now()
+WHERE agent_runs.begun_at IS NULL OR agent_runs.begun_at <= excluded.begun_at
 RETURNING epoch, sent, refused, failures, digest, sealed, metrics
 """
 # Values, never increments: a statement may be given twice when a connection dies (`Database`).
@@ -110,15 +111,15 @@ class AgentRuns:
         self._vault = vault
         self._keys = DataKeys(db, vault)
 
-    async def begin(self, key: ReviewKey, call_id: str, agent: str) -> Held:
-        """Take the run over from whatever attempt had it, or begin it.
+    async def begin(self, key: ReviewKey, call_id: str, agent: str, *, at: datetime) -> Held:
+        """Take the run over from whatever earlier attempt had it, or begin it; `at` is when this attempt began.
 
-        Raises `NotFound` when the review was erased, `Superseded` when it is settled.
+        Raises `NotFound` when the review was erased, `Superseded` when it is settled or a later attempt has the run.
         """
         data_key = await self._keys.obtain(key.tenant, key.review_id)
-        row = await self._db.fetchrow(_BEGIN, key.workflow_id, call_id, key.tenant, key.review_id, agent)
+        row = await self._db.fetchrow(_BEGIN, key.workflow_id, call_id, key.tenant, key.review_id, agent, at)
         if row is None:
-            raise Superseded(f"agent run {call_id}: its review is settled")
+            raise _superseded(call_id)
         conversation: bytes | None = None
         if row["sealed"] is not None:
             conversation = await asyncio.to_thread(self._opened, data_key, row["sealed"], _place(key, call_id))
@@ -160,13 +161,17 @@ class AgentRuns:
 
     async def _write(self, sql: str, held: Held, *values: object) -> None:
         if not await self._db.execute(sql, held.key.workflow_id, held.call_id, held.epoch, *values):
-            raise Superseded(f"agent run {held.call_id}: another attempt has taken it over, or its review is settled")
+            raise _superseded(held.call_id)
 
     def _opened(self, data_key: bytes, sealed: bytes, place: bytes) -> bytes | None:
         try:
             return zlib.decompress(self._vault.open(data_key, sealed, place))
         except (VaultError, zlib.error):
             return None  # the caller says so, and begins anew
+
+
+def _superseded(call_id: str) -> Superseded:
+    return Superseded(f"agent run {call_id}: a later attempt has taken it over, or its review is settled")
 
 
 def _place(key: ReviewKey, call_id: str) -> bytes:

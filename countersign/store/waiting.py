@@ -40,6 +40,14 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class InLine:
+    """How many of its tenant's reviews have their turn before one that waits, and whether that one is of a batch."""
+
+    before: int
+    batch: bool
+
+
+@dataclass(frozen=True)
 class Due:
     """A review whose turn has come and which is not started yet. What is sealed stays so until it is opened.
 
@@ -80,7 +88,7 @@ SELECT (
     WHERE other.tenant = mine.tenant AND other.dispatched_at IS NULL AND other.outcome IS NULL
         AND (other.batch_id IS NOT NULL, other.submitted_at, other.review_id)
             < (mine.batch_id IS NOT NULL, mine.submitted_at, mine.review_id)
-) AS before
+) AS before, mine.batch_id IS NOT NULL AS batch
 FROM reviews mine WHERE tenant = $1 AND review_id = $2 AND dispatched_at IS NULL AND outcome IS NULL
 """
 
@@ -154,18 +162,22 @@ class WaitingStore:
             found.setdefault(row["tenant"], []).append(Waiting(**dict(row)))
         return found
 
-    async def ids(self) -> dict[str, list[str]]:
-        """Every review that waits, by tenant, the longest waiting first."""
+    async def ids(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """Every review that waits, by tenant, the longest waiting first: those of no batch, and those of batches."""
         rows = await self._db.fetch(
-            "SELECT tenant, array_agg(review_id ORDER BY batch_id IS NOT NULL, submitted_at, review_id) AS ids "
-            "FROM reviews WHERE dispatched_at IS NULL AND outcome IS NULL GROUP BY tenant"
+            "SELECT tenant, batch_id IS NOT NULL AS batch, "
+            "array_agg(review_id ORDER BY submitted_at, review_id) AS ids "
+            "FROM reviews WHERE dispatched_at IS NULL AND outcome IS NULL GROUP BY tenant, batch_id IS NOT NULL"
         )
-        return {row["tenant"]: row["ids"] for row in rows}
+        interactive, batches = (
+            {row["tenant"]: row["ids"] for row in rows if row["batch"] is batch} for batch in (False, True)
+        )
+        return interactive, batches
 
-    async def before(self, tenant: str, review_id: str) -> int | None:
-        """How many of its tenant's reviews wait longer than this one; None when it does not wait (any more)."""
+    async def in_line(self, tenant: str, review_id: str) -> InLine | None:
+        """Where a review stands among its tenant's own; None when it does not wait (any more)."""
         row = await self._db.fetchrow(_BEFORE, tenant, review_id)
-        return None if row is None else row["before"]
+        return None if row is None else InLine(row["before"], row["batch"])
 
     async def dispatched(self, reviews: Collection[Id]) -> None:
         """Their turn has come."""

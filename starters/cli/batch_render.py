@@ -16,7 +16,8 @@ from starters.cli.render import cell, console, moment, printable, shortened, tab
 
 if TYPE_CHECKING:
     from countersign.batch.report import BatchReport
-    from countersign.store.batches import BatchRow, ItemResult
+    from countersign.store.batch_results import ItemResult
+    from countersign.store.batches import BatchRow
     from starters.batches import BatchView
 
 LINE_S = 10.0

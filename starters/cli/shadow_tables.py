@@ -39,14 +39,15 @@ def report_view(found: "ShadowReport") -> RenderableType:
         ("Cohen's kappa", overall.kappa, "agreement beyond chance"),
         ("ECE of claims", found.claims.ece, f"stated confidence of {found.claims.n:,} claims against the truth"),
         ("ECE of reviews", found.reviews.ece, "what the gate goes by, against the review's agreement"),
+        ("review agreement", found.review_agreement, "mean of the reviews, weighted by severity"),
+        ("AURC", found.band.aurc, "area under the risk-coverage curve; lower is better"),
+        ("Krippendorff's alpha", found.alpha, "between people"),
     ):
+        if estimate is found.alpha and estimate.value is None:
+            continue  # nobody judged a second time
         figures.add_row(cell(name), cell(_figure(estimate)), cell(_interval(estimate)), cell(what, "dim"))
-    if found.alpha is not None:
-        figures.add_row("Krippendorff's alpha", cell(f"{found.alpha:.3f}"), cell(None), cell("between people", "dim"))
     parts += [figures, Text()]
     parts.append(Text(f"severity-1 errors: {found.criticals}", style="bold red" if found.criticals else ""))
-    if found.curve.aurc is not None:
-        parts.append(Text(f"area under the risk-coverage curve: {found.curve.aurc:.3f} (lower is better)"))
     time = f"{effort.machine_s_median:.1f} s" if effort.machine_s_median is not None else "-"
     by_hand = [
         f"{effort.by_hand_hours:,.1f} h" if effort.by_hand_hours is not None else "",

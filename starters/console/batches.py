@@ -43,10 +43,12 @@ def _knows_contents(visit: Visit) -> bool:
 @signed_in(Action.READ_BATCHES)
 async def batches(request: Request, visit: Visit) -> Response:
     """The tenant's batches, newest first."""
-    store = (await backend_of(request).services()).batches
+    services = await backend_of(request).services()
     now = datetime.now(UTC)
-    rows = await store.newest(visit.who.tenant, ROWS)
-    progress = await store.progress(visit.who.tenant, [row.batch_id for row in rows], now - views.LATELY)
+    rows = await services.batches.newest(visit.who.tenant, ROWS)
+    progress = await services.batch_results.progress(
+        visit.who.tenant, [row.batch_id for row in rows], now - views.LATELY
+    )
     lines = [views.line_of(row, progress.get(row.batch_id), now) for row in rows]
     return render(request, "batches.html", visit, lines=lines, full=len(lines) == ROWS)
 
@@ -80,8 +82,8 @@ async def _show(request: Request, visit: Visit, error: CountersignError | None =
     """The page; with an error, why something was not done, beside what was typed."""
     backend, key, now = backend_of(request), _key(request, visit), datetime.now(UTC)
     view = await work.look(backend.client, key)
-    store = (await backend.services()).batches
-    progress = await store.progress(key.tenant, [key.batch_id], now - views.LATELY)
+    results = (await backend.services()).batch_results
+    progress = await results.progress(key.tenant, [key.batch_id], now - views.LATELY)
     row = view.batch.model_copy(update={"waits_for": view.standing.waits_for})
     line = views.line_of(row, progress.get(key.batch_id), now, view.standing.state)
     wrong: tuple[views.WrongItem, ...] = ()
@@ -89,7 +91,7 @@ async def _show(request: Request, visit: Visit, error: CountersignError | None =
     comparison: Comparison | None = None
     arm = ""
     if _knows_contents(visit):
-        wrong = views.wrong_of(await store.results(key, ended=views.WRONG, limit=WRONG_ROWS))
+        wrong = views.wrong_of(await results.of(key, ended=views.WRONG, limit=WRONG_ROWS))
         # The whole of it is opened and counted for this: once there is something to tell, or somebody asks.
         if line.is_over or request.query_params.get("report"):
             if line.is_rerun:

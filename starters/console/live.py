@@ -54,13 +54,14 @@ async def batches_events(request: Request, visit: Visit) -> Response:
     backend, tenant, one = backend_of(request), visit.who.tenant, request.path_params.get("batch_id")
 
     async def look() -> object:
-        store = (await backend.services()).batches
+        services = await backend.services()
+        store = services.batches
         rows = (
             await store.newest(tenant, ROWS)
             if one is None
             else [await store.row(BatchKey(tenant=tenant, batch_id=one))]
         )
-        progress = await store.progress(tenant, [row.batch_id for row in rows], datetime.now(UTC))
+        progress = await services.batch_results.progress(tenant, [row.batch_id for row in rows], datetime.now(UTC))
         # Not the pace: that changes with the clock.
         counts = [(batch_id, found.ended, found.waiting) for batch_id, found in progress.items()]
         return rows, counts

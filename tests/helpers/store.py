@@ -14,9 +14,10 @@ from countersign.learning.lesson import Draft, Kind
 from countersign.memory.embedding import Embedder, HashingEmbedder
 from countersign.memory.profile import Pair, ProfileMemory
 from countersign.review.payloads import DocumentRef, ReviewKey, ReviewRequest, ReviewStatus, TrailEntry
+from countersign.store.acceptances import Acceptances, NewReview
 from countersign.store.database import Database
 from countersign.store.documents import DocumentStore, Upload
-from countersign.store.reviews import NewReview, ReviewStore
+from countersign.store.reviews import ReviewStore
 from countersign.store.vault import Vault
 from countersign.trail.pseudonym import Pseudonyms
 from countersign.words import Position, Route, Severity, Stage, Verdict
@@ -82,7 +83,7 @@ async def uploaded(db: Database, data: bytes = NDA, key: ReviewKey = KEY) -> Upl
 async def admitted(db: Database, key: ReviewKey = KEY, at: datetime = AT) -> tuple[ReviewStore, DocumentRef]:
     """A review that was accepted at `at` and has had its turn."""
     store = ReviewStore(db, VAULT)
-    entered = await store.accept(new_review(key), await uploaded(db, key=key), "application/pdf")
+    entered = await Acceptances(db, VAULT).accept(new_review(key), await uploaded(db, key=key), "application/pdf")
     await db.execute(
         "UPDATE reviews SET submitted_at = $2, dispatched_at = $2, started_at = $2 WHERE workflow_id = $1",
         key.workflow_id,

@@ -33,6 +33,11 @@ class World:
             review_id = f"new-{self._number}"
         return self.door.enter(self.now, Ask(tenant, user, review_id, running), self.bounds)
 
+    def enter_batch(self, tenant: str = "a", review_id: str | None = None) -> Entry:
+        self._number += 1
+        ask = Ask(tenant, "x", review_id or f"new-{self._number}", batch=True)
+        return self.door.enter(self.now, ask, Bounds.of_batches(self.limits))
+
     def enter_all(self, count: int, tenant: str = "a", user: str = "x") -> list[Refused | None]:
         return [self.enter(tenant, user=user).refused for _ in range(count)]
 
@@ -399,3 +404,46 @@ def test_a_part_of_the_limits_is_at_least_one() -> None:
         200,
     )
     assert part.abuse_strikes == Limits().abuse_strikes
+
+
+# --- batches ---
+
+
+def test_who_waits_for_an_answer_waits_for_no_batch() -> None:
+    world = World(in_flight_all=1, in_flight=1)
+    for tenant in ("a", "a", "b"):
+        world.enter_batch(tenant)
+    first = world.enter(review_id="first")
+    assert (first.ahead, first.estimate_s) == (0, 0)
+    second = world.enter(review_id="second")
+    assert second.ahead == 1
+    assert second.estimate_s > 0
+    assert world.enter(review_id="second").ahead == 1, "and asking again says the same"
+    assert world.enter("b").ahead == 1, "its turn comes before the other's second"
+    assert world.enter_batch().ahead > 3, "a batch waits for all of them"
+    standing = world.door.standing(world.now, world.bounds)
+    assert standing.waiting == {"a": 5, "b": 2}
+    assert standing.batches == {"a": 3, "b": 1}
+    assert standing.before(batch=False) == {"a": 2, "b": 1}
+
+
+def test_what_batches_brought_is_no_rush_of_people() -> None:
+    world = World(in_flight_all=1, in_flight=1, room=1000, batch_per_hour=1000)
+    for _ in range(50):
+        world.enter_batch("b")
+        world.now += SECOND
+    assert world.enter("a").ahead == 0
+    assert world.door.came == {"a": 1}
+    assert world.door.busy_since == world.now
+
+
+def test_a_review_of_a_batch_is_one_until_it_leaves_the_room_and_when_postgres_tells_it() -> None:
+    world = World()
+    world.enter_batch(review_id="fresh")
+    world.enter_batch(review_id="gone")
+    world.door.sync(world.now, [("a", "mine")], [], {}, [("a", "told")])
+    assert world.door.batch == {"a/fresh", "a/gone", "a/told"}
+    assert world.grant("gone")
+    world.door.leave("a", "fresh")
+    assert (world.door.batch, world.door.behind) == ({"a/told"}, {"a": 1})
+    assert world.waiting() == {"a": 2}

@@ -8,7 +8,7 @@ from countersign.batch.compare import Comparison, compare, mcnemar
 from countersign.batch.compare_page import comparison_page, sentences
 from countersign.batch.payloads import Rerun
 from countersign.review.payloads import AnalysisResult, Evidence, Finding, ReviewStatus, Usage
-from countersign.store.batches import Compared
+from countersign.store.batch_results import Compared
 from countersign.words import Outcome, Route, Severity, Stage
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from countersign.batch.payloads import Baseline
 from countersign.batch.report import Range, as_csv, as_json, report, rows, worth
 from countersign.batch.report_page import report_page, worth_lines
-from countersign.store.batches import ItemResult
+from countersign.store.batch_results import ItemResult
 
 START = datetime(2026, 11, 26, 9, tzinfo=UTC)
 

@@ -15,7 +15,8 @@ from countersign.learning.policy import Standing, State
 from countersign.notify.events import SUBSCRIBED
 from countersign.notify.events import Event as Told
 from countersign.review.payloads import Absence
-from countersign.store.batches import BatchRow, ItemResult, Progress
+from countersign.store.batch_results import ItemResult, Progress
+from countersign.store.batches import BatchRow
 from countersign.store.people import PeopleChange
 from countersign.store.subscriptions import Standing as Subscribed
 from countersign.store.subscriptions import Subscription
@@ -218,11 +219,12 @@ class Managed(World):
         found.batches = SimpleNamespace(
             newest=_answer((batch(), batch(batch_id="b2", state=BatchState.DONE, ended_at=NOW))),
             row=_answer(batch(started_at=None, state=BatchState.READY)),
-            progress=_answer({"b1": Progress({"failed": 1, "waiting": 9}, 10, 9)}),
             people_wait=_answer(9),
             counts=_answer({"failed": 1, "waiting": 9}),
             order=_answer(BatchOrder(user="ana", baseline=Baseline(manual_minutes=45))),
-            results=_answer((item,)),
+        )
+        found.batch_results = SimpleNamespace(
+            progress=_answer({"b1": Progress({"failed": 1, "waiting": 9}, 10, 9)}), of=_answer((item,))
         )
         found.people = SimpleNamespace(
             groups=_answer({"legal": (HOSTILE[:-1],)}),

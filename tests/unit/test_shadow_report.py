@@ -59,6 +59,35 @@ def test_the_figures_are_those_of_the_pairs() -> None:
     assert json.loads(json.dumps(plain(figures))) == plain(figures)
 
 
+def test_every_figure_has_an_interval_over_contracts() -> None:
+    people = ("present", "absent", "present", "present")
+    pairs = [
+        reviewed(
+            number,
+            clause("law", "present", "present", 0.9, others=(people[number % 4],)),
+            clause("term", "absent", "absent", others=("absent",)),
+            confidence=1 - number / 20,
+            agreement=1.0 if number < 8 else 0.5,
+        )
+        for number in range(12)
+    ]
+    found = report("r", pairs)
+    figures = found.document()
+    for name in ("review_agreement", "krippendorff_alpha"):
+        low, high = figures["intervals"][name]
+        assert low < figures[name] < high, name
+    low, high = figures["intervals"]["aurc"]
+    assert low < figures["risk_coverage"]["aurc"] < high
+    curve = figures["risk_coverage"]
+    assert len(curve["risk_intervals"]) == len(curve["risk"]) == 12
+    assert all(low <= risk <= high for risk, (low, high) in zip(curve["risk"], curve["risk_intervals"], strict=True))
+    # One review without an error proves little, eight of them more.
+    assert curve["risk_intervals"][0][1] > curve["risk_intervals"][7][1] > 0
+    one = report("r", pairs[:1]).document()
+    assert one["intervals"]["review_agreement"] == one["intervals"]["aurc"] == [None, None]
+    assert one["risk_coverage"]["risk_intervals"] == [[None, None]]
+
+
 def test_a_severity_1_error_stands_first() -> None:
     grave = by_labels((), [{"cap": Label(label="walk_away", severity=Severity.CRITICAL)}], None, Severity.HIGH)
     found = report(
@@ -80,8 +109,8 @@ def test_time_and_money_are_compared_with_what_is_stated_and_nothing_else() -> N
 def test_two_people_are_compared_with_each_other() -> None:
     pairs = [reviewed(n, clause("law", "present", "present", 0.9, others=("present",))) for n in range(3)]
     apart = [reviewed(9, clause("term", "absent", "absent", others=("absent",)))]
-    assert report("r", [*pairs, *apart]).alpha == pytest.approx(1.0)
-    assert report("r", [reviewed(1, clause("law", "absent", "absent"))]).alpha is None
+    assert report("r", [*pairs, *apart]).alpha.value == pytest.approx(1.0)
+    assert report("r", [reviewed(1, clause("law", "absent", "absent"))]).alpha.value is None
 
 
 def test_a_run_without_pairs_says_that_nothing_is_known() -> None:

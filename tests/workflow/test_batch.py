@@ -16,7 +16,9 @@ from helpers.gate import limit
 from helpers.world import HISTORIES, World, portable
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHandle
+from temporalio.testing import ActivityEnvironment
 
+from activities.batch import Batches
 from countersign.batch.compare import compare
 from countersign.batch.payloads import (
     BatchInput,
@@ -24,11 +26,15 @@ from countersign.batch.payloads import (
     BatchOrder,
     BatchStanding,
     BatchState,
+    BeginInput,
     RerunInput,
+    WatchInput,
+    WatchResult,
 )
 from countersign.batch.rerun import batch_workflow_id, rerun_workflow_id
 from countersign.review.payloads import ReviewRequest, ReviewStatus
-from countersign.store.batches import ItemResult
+from countersign.store.batch_results import ItemResult
+from countersign.store.waiting import InLine
 from countersign.words import Outcome, Verdict
 from starters.batches import NewContract, choose, take_in
 from starters.client import ReviewClient
@@ -91,7 +97,7 @@ class Bench:
         return self.world.client.get_workflow_handle(batch_workflow_id(key), result_type=BatchStanding)
 
     async def results(self, key: BatchKey) -> tuple[ItemResult, ...]:
-        return await self.world.services.batches.results(key)
+        return await self.world.services.batch_results.of(key)
 
     async def until(self, handle: Batch, condition: Any) -> BatchStanding:
         async with asyncio.timeout(60):
@@ -267,7 +273,9 @@ async def test_batches_leave_room_for_those_who_wait_for_an_answer(world: World)
         await bench.until(handle, lambda one: one.in_flight == 6)
         request = ReviewRequest(tenant="room", user="eve", playbook="lenient", review_id="late")
         await world.services.intake.submit(request, nda().encode(), "nda.md")
-        assert (await world.services.waiting.before("room", "late")) == 0, "it came last, and is next"
+        assert (await world.services.waiting.in_line("room", "late")) == InLine(0, batch=False), (
+            "it came last, and is next"
+        )
         await Dispatcher(world.client, world.services).step()
         row = await world.services.reviews.row("late", "room")
         assert row.dispatched_at is not None
@@ -320,14 +328,16 @@ async def test_a_rerun_compares_and_changes_nothing_of_what_is_stored(bench: Ben
     await start_batches(world.client, services)
     standing = await bench.ended(bench.handle(rerun.key), "batch_rerun")
     assert (standing.state, standing.ended) == (BatchState.DONE, {"done": 2, "erased": 1})
-    position = next(n for n, one in enumerate(await services.batches.compared(rerun.key)) if one.again is not None)
+    position = next(
+        n for n, one in enumerate(await services.batch_results.compared(rerun.key)) if one.again is not None
+    )
     child: WorkflowHandle[Any, Any] = world.client.get_workflow_handle(rerun_workflow_id(rerun.key, position))
     if os.environ.get("COUNTERSIGN_SAVE_HISTORIES"):
         await bench.save(child, "rerun")
 
     after = {name: await services.db.fetch(of_ours.format(name)) for name in tables}
     assert after == before
-    found = compare(await services.batches.compared(rerun.key))
+    found = compare(await services.batch_results.compared(rerun.key))
     assert (found.chosen, found.pairs, found.left_out) == (3, 2, {"erased": 1})
     assert found.people is not None
     assert found.people.reviews == 1
@@ -352,7 +362,7 @@ async def test_the_same_arm_again_says_the_same(bench: Bench) -> None:
     )
     await start_batches(world.client, services)
     await bench.handle(rerun.key).result()
-    found = compare(await services.batches.compared(rerun.key))
+    found = compare(await services.batch_results.compared(rerun.key))
     assert (found.pairs, found.flips, found.route_flips) == (2, (), ())
     assert found.clauses_same.value == 1.0
 
@@ -365,3 +375,69 @@ async def test_a_rerun_of_something_else_is_kept_as_failed(bench: Bench) -> None
     await handle.result()
     [item] = await bench.world.services.batches.items(key, [0])
     assert item.ended == "failed"
+
+
+async def unserved(world: World, workflow_id: str) -> WorkflowHandle[Any, Any]:
+    """A workflow that nobody works on: under way until it is ended by hand."""
+    return await world.client.start_workflow("Unserved", id=workflow_id, task_queue="nobody-serves-this")
+
+
+async def watched(world: World, key: BatchKey, positions: tuple[int, ...]) -> WatchResult:
+    """One look without patience."""
+    environment = ActivityEnvironment(client=world.client)
+    given = WatchInput(key=key, positions=positions, patience_s=0)
+    return cast(WatchResult, await environment.run(Batches(world.services).watch, given))
+
+
+async def test_reviews_that_were_terminated_by_hand_are_failed_items_and_the_batch_ends(world: World) -> None:
+    bench = Bench(world)
+    key = await bench.submit("ended", [nda(law=law) for law in LAWS[:3]], window=3)
+    given = BeginInput(key=key, positions=(0, 1, 2))
+    await ActivityEnvironment(client=world.client).run(Batches(world.services).begin, given)
+    ids = [one.review_id for one in await bench.results(key)]
+    workflows = [f"review-ended-{review_id}" for review_id in ids]
+    first, other = [await unserved(world, one) for one in workflows[:2]]  # the third was deleted
+    await first.terminate("by hand")
+    # Of what was written a moment ago nobody asks.
+    await world.services.db.execute(
+        "UPDATE reviews SET dispatched_at = now(), started_at = now(), updated_at = now() WHERE batch_id = $1",
+        key.batch_id,
+    )
+    assert (await watched(world, key, (0, 1, 2))).ended == ()
+    await world.services.db.execute(
+        "UPDATE reviews SET updated_at = now() - interval '2 minutes' WHERE batch_id = $1", key.batch_id
+    )
+    assert [one.position for one in (await watched(world, key, (0, 1, 2))).ended] == [0, 2], "the other runs"
+    await other.terminate("by hand")
+    standing = await (await bench.start(key)).result()
+    assert (standing.state, standing.ended) == (BatchState.DONE, {"failed": 3})
+    results = await bench.results(key)
+    assert [one.message for one in results] == [
+        "terminated outside Countersign",
+        "terminated outside Countersign",
+        "its workflow was deleted outside Countersign",
+    ]
+    assert {one.failure for one in results} == {"WorkflowLost"}
+
+
+async def test_a_rerun_that_was_terminated_by_hand_is_a_failed_item_and_gives_its_lease_back(bench: Bench) -> None:
+    world, services = bench.world, bench.world.services
+    key = await bench.submit("rerun", [nda(law=law) for law in LAWS[:2]])
+    await start_batches(world.client, services)
+    await bench.handle(key).result()
+    times = [(await services.reviews.row(one.review_id, "rerun")).submitted_at for one in await bench.results(key)]
+    order = BatchOrder(user="lead", playbook="lenient", model="offline")
+    rerun = await choose(
+        bench.client, "rerun", order, since=min(times), until=max(times), of_playbook=None, limit=10, window=2
+    )
+    given = BeginInput(key=rerun.key, positions=(0, 1))
+    begun = await ActivityEnvironment(client=world.client).run(Batches(services).begin, given)
+    assert begun.begun == (0, 1)
+    gone, _ = [await unserved(world, rerun_workflow_id(rerun.key, position)) for position in (0, 1)]
+    await gone.terminate("by hand")
+    await services.db.execute("UPDATE reviews SET updated_at = now() - interval '2 minutes' WHERE tenant = 'rerun'")
+    assert (await services.door.standing()).in_flight["rerun"] == 2
+    result = await watched(world, rerun.key, (0, 1))
+    assert [(one.position, one.how) for one in result.ended] == [(0, "failed")]
+    assert [one.message for one in await services.batch_results.of(rerun.key)] == ["terminated outside Countersign", ""]
+    assert (await services.door.standing()).in_flight["rerun"] == 1

@@ -7,7 +7,8 @@ from math import isfinite
 
 from countersign.batch.payloads import BatchKind, BatchState
 from countersign.errors import InvalidRequest
-from countersign.store.batches import BatchRow, ItemResult, Progress
+from countersign.store.batch_results import ItemResult, Progress
+from countersign.store.batches import BatchRow
 from starters.console.views.words import human, visible
 
 LATELY = timedelta(minutes=10)

@@ -16,7 +16,7 @@ from countersign.admission.entry import Ask
 from countersign.batch.payloads import BatchOrder, BatchState, BeginInput, BeginResult
 from countersign.errors import InvalidRequest, NotFound, PlaybookError
 from countersign.services import Services
-from countersign.store.batches import Progress
+from countersign.store.batch_results import Progress
 from starters.batches import NewContract, TakenIn, batch_id_of, take_in
 from starters.client import ReviewClient
 
@@ -97,7 +97,8 @@ async def test_names_words_and_contents_are_sealed(services: Services) -> None:
     assert not any(word.encode().hex() in tables for word in (MARK, "Zelda", "Ireland"))
     order = await services.batches.order(taken.batch.key)
     assert (order.user, order.ask) == ("Zelda Quux", f"What of {MARK}?")
-    assert [one.name for one in await services.batches.results(taken.batch.key)] == [f"{MARK} {n}.md" for n in range(4)]
+    results = await services.batch_results.of(taken.batch.key)
+    assert [one.name for one in results] == [f"{MARK} {n}.md" for n in range(4)]
 
 
 async def test_another_order_cannot_take_an_id(services: Services) -> None:
@@ -207,15 +208,17 @@ def test_ids_are_made_of_the_whole_order() -> None:
 async def test_progress_counts_by_end_and_what_ended_lately(services: Services) -> None:
     key = (await submit(services, contracts())).batch.key
     began = datetime.now(UTC) - timedelta(minutes=1)
-    assert await services.batches.progress("acme", [key.batch_id], began) == {}
+    assert await services.batch_results.progress("acme", [key.batch_id], began) == {}
     await services.batches.end(key, 0, "failed")
     await services.batches.end(key, 1, "failed")
     await services.batches.end(key, 2, "blocked")
-    assert await services.batches.progress("acme", [key.batch_id], began) == {
+    assert await services.batch_results.progress("acme", [key.batch_id], began) == {
         key.batch_id: Progress({"blocked": 1, "failed": 2}, lately=3, waiting=0)
     }
-    later = await services.batches.progress("acme", [key.batch_id, "none"], datetime.now(UTC) + timedelta(minutes=1))
+    later = await services.batch_results.progress(
+        "acme", [key.batch_id, "none"], datetime.now(UTC) + timedelta(minutes=1)
+    )
     assert later[key.batch_id].lately == 0
-    assert await services.batches.progress("other", [key.batch_id], began) == {}
-    wrong = await services.batches.results(key, ended=["failed"], limit=1)
+    assert await services.batch_results.progress("other", [key.batch_id], began) == {}
+    wrong = await services.batch_results.of(key, ended=["failed"], limit=1)
     assert [(one.position, one.ended) for one in wrong] == [(0, "failed")]

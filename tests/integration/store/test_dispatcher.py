@@ -377,7 +377,7 @@ async def test_an_id_that_somebody_else_used_up_still_serves_the_review_it_belon
     services: Services, temporal: Temporal
 ) -> None:
     await submit(services, "acme/a", "acme/b", "acme/c")
-    taken = services.reviews.take
+    taken = services.acceptances.take
     rows = {row.review_id: row for row in await services.reviews.list()}
     document_id = await services.db.pool.fetchval("SELECT document_id FROM reviews WHERE review_id = 'c'")
     ours = {"document_id": document_id, "user_hash": rows["c"].user_hash, "run_id": "run-1"}

@@ -10,6 +10,7 @@ from helpers.store import AT, KEY, MARK, NDA, TEXT, VAULT, admitted, dump, learn
 from countersign.errors import DocumentError, InvalidRequest, NotFound
 from countersign.memory.profile import ProfileMemory
 from countersign.review.payloads import AnalysisResult, Finding, ReviewKey, Screening, Usage
+from countersign.store.acceptances import Acceptances
 from countersign.store.database import Database
 from countersign.store.datakeys import DataKeys
 from countersign.store.documents import CHUNK_BYTES, DocumentStore
@@ -70,7 +71,7 @@ async def test_a_document_in_chunks_is_whole_again_and_readable_nowhere(db: Data
         assert len(await db.fetch("SELECT FROM document_chunks")) >= upload.size // CHUNK_BYTES - 1
     assert upload.chunked
     assert upload.head == data[:CHUNK_BYTES]
-    entered = await ReviewStore(db, VAULT).accept(new_review(), upload, "text/plain")
+    entered = await Acceptances(db, VAULT).accept(new_review(), upload, "text/plain")
     assert (entered.document.size, entered.document.sha256) == (len(data), hashlib.sha256(data).hexdigest())
     assert await store.get("acme", entered.document.document_id) == data
     assert MARK.encode().hex() not in await dump(db)
@@ -82,7 +83,7 @@ async def test_a_document_in_chunks_is_whole_again_and_readable_nowhere(db: Data
 
 async def test_a_chunk_does_not_open_at_another_position(db: Database) -> None:
     upload = await uploaded(db, bytes(3 * CHUNK_BYTES))
-    entered = await ReviewStore(db, VAULT).accept(new_review(), upload, "text/plain")
+    entered = await Acceptances(db, VAULT).accept(new_review(), upload, "text/plain")
     await db.execute("UPDATE document_chunks SET position = 1 - position + 9 WHERE position < 2")
     await db.execute("UPDATE document_chunks SET position = position - 9 WHERE position > 2")
     with pytest.raises(VaultError):
@@ -91,7 +92,7 @@ async def test_a_chunk_does_not_open_at_another_position(db: Database) -> None:
 
 @pytest.mark.parametrize(("size", "chunks"), [(1, 0), (CHUNK_BYTES, 0), (CHUNK_BYTES + 1, 2), (2 * CHUNK_BYTES, 2)])
 async def test_chunks_are_made_only_of_what_is_larger_than_one(db: Database, size: int, chunks: int) -> None:
-    entered = await ReviewStore(db, VAULT).accept(new_review(), await uploaded(db, bytes(size)), "text/plain")
+    entered = await Acceptances(db, VAULT).accept(new_review(), await uploaded(db, bytes(size)), "text/plain")
     assert len(await db.fetch("SELECT FROM document_chunks")) == chunks
     assert await DocumentStore(db, VAULT).get("acme", entered.document.document_id) == bytes(size)
 
@@ -107,7 +108,7 @@ async def test_an_upload_over_the_limit_ends_there(db: Database) -> None:
 async def test_what_an_upload_left_behind_is_removed_when_it_is_old(db: Database) -> None:
     store = DocumentStore(db, VAULT)
     kept = await uploaded(db, bytes(2 * CHUNK_BYTES))
-    await ReviewStore(db, VAULT).accept(new_review(), kept, "text/plain")
+    await Acceptances(db, VAULT).accept(new_review(), kept, "text/plain")
     for _ in range(2):
         await uploaded(db, bytes(3 * CHUNK_BYTES))
     assert (await store.drop_leftovers())[0] == 0
@@ -129,7 +130,7 @@ async def test_what_an_upload_left_behind_is_removed_when_it_is_old(db: Database
 
 
 async def test_a_review_is_accepted_once_with_its_document(db: Database) -> None:
-    store = ReviewStore(db, VAULT)
+    store = Acceptances(db, VAULT)
     sources = [await uploaded(db) for _ in range(8)]
     entered = await asyncio.gather(*(store.accept(new_review(), source, "application/pdf") for source in sources))
     assert [one.existing for one in entered].count(False) == 1
@@ -137,13 +138,13 @@ async def test_a_review_is_accepted_once_with_its_document(db: Database) -> None
     for table in ("reviews", "documents", "data_keys"):
         assert len(await db.fetch(f"SELECT FROM {table}")) == 1
     assert await DocumentStore(db, VAULT).get("acme", entered[0].document.document_id) == NDA
-    row = await store.row("r-1")
+    row = await ReviewStore(db, VAULT).row("r-1")
     assert (row.playbook, row.user_hash, row.stage, row.waits_for_its_turn) == ("nda", "p1:u", Stage.SUBMIT, True)
-    assert (await store.status("r-1")).stage is Stage.SUBMIT
+    assert (await ReviewStore(db, VAULT).status("r-1")).stage is Stage.SUBMIT
 
 
 async def test_large_documents_of_one_review_are_accepted_once(db: Database) -> None:
-    store, data = ReviewStore(db, VAULT), MARK.encode() * 20_000
+    store, data = Acceptances(db, VAULT), MARK.encode() * 20_000
     sources = await asyncio.gather(*(uploaded(db, data) for _ in range(4)))
     entered = await asyncio.gather(*(store.accept(new_review(), source, "text/plain") for source in sources))
     assert [one.existing for one in entered].count(False) == 1
@@ -153,7 +154,7 @@ async def test_large_documents_of_one_review_are_accepted_once(db: Database) -> 
 async def test_a_key_without_a_review_is_used_by_the_next_attempt(db: Database) -> None:
     """What an attempt leaves behind that died after its first chunk."""
     await uploaded(db, bytes(2 * CHUNK_BYTES))
-    entered = await ReviewStore(db, VAULT).accept(new_review(), await uploaded(db), "application/pdf")
+    entered = await Acceptances(db, VAULT).accept(new_review(), await uploaded(db), "application/pdf")
     assert not entered.existing
     assert await DocumentStore(db, VAULT).get("acme", entered.document.document_id) == NDA
 
@@ -164,32 +165,32 @@ async def test_an_id_stands_for_one_document_and_one_workflow(db: Database) -> N
     other_id = KEY.model_copy(update={"review_id": "r-2"})
     for key, data in ((stranger, NDA), (other_id, NDA), (KEY, b"%PDF another")):
         with pytest.raises(InvalidRequest, match="review_id"):
-            await store.accept(new_review(key), await uploaded(db, data, key), "application/pdf")
+            await Acceptances(db, VAULT).accept(new_review(key), await uploaded(db, data, key), "application/pdf")
     assert len(await store.list()) == 1
     assert await DocumentStore(db, VAULT).get("acme", ref.document_id) == NDA
     assert len(await db.fetch("SELECT FROM documents")) == 1
 
     taken = {"document_id": ref.document_id, "user_hash": "p1:u", "run_id": "run-1"}
     for _ in range(2):
-        held = await store.take(KEY, **taken)
+        held = await Acceptances(db, VAULT).take(KEY, **taken)
         assert held is not None
         assert held.in_flight
     wrong: dict[str, str]
     for wrong in ({"run_id": "run-2"}, {"document_id": "doc-2"}, {"user_hash": "p1:other"}):
         with pytest.raises(InvalidRequest, match="review_id"):
-            await store.take(KEY, **{**taken, **wrong})
+            await Acceptances(db, VAULT).take(KEY, **{**taken, **wrong})
     for key in (stranger, other_id):
         with pytest.raises(InvalidRequest, match="review_id"):
-            await store.take(key, **taken)
+            await Acceptances(db, VAULT).take(key, **taken)
     unknown = ReviewKey(tenant="acme", review_id="r-3", workflow_id="review-acme-r-3")
-    assert await store.take(unknown, **taken) is None
+    assert await Acceptances(db, VAULT).take(unknown, **taken) is None
 
 
 async def test_an_erased_review_is_not_accepted_again(db: Database) -> None:
     await uploaded(db, bytes(2 * CHUNK_BYTES))
     await DataKeys(db, VAULT).destroy("acme", "r-1")
     with pytest.raises(NotFound, match="erased"):
-        await ReviewStore(db, VAULT).accept(new_review(), await uploaded(db), "application/pdf")
+        await Acceptances(db, VAULT).accept(new_review(), await uploaded(db), "application/pdf")
 
 
 async def test_only_a_newer_status_wins(db: Database) -> None:

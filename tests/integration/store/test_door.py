@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from countersign.admission.door import PREFIX, Door
-from countersign.admission.entry import Ask, DoorStanding, Entry, Place, Refused
+from countersign.admission.entry import BATCH, Ask, DoorStanding, Entry, Place, Refused
 from countersign.admission.fair import expected_ahead, turn_in
 from countersign.admission.limits import LimitBook, Limits
 from countersign.admission.model import DAY, FRESH, HOUR, LEASE, SECOND, Bounds, DoorModel
@@ -116,6 +116,7 @@ PLACES = histories(
     [0, 0, 1, SECOND, 7 * SECOND, FRESH - 1, FRESH + 1, LEASE, HOUR, DAY + 1],
     st.tuples(st.just("enter"), TENANT, IDS, USER, st.booleans()),
     st.tuples(st.just("enter"), TENANT, NEW_IDS, USER, st.booleans()),
+    st.tuples(st.just("enter_batch"), TENANT, st.one_of(IDS, NEW_IDS)),
     st.tuples(st.sampled_from(["leave", "grant", "renew", "release"]), TENANT, IDS),
     st.tuples(st.sampled_from(["grant_first", "release_first"]), TENANT),
     st.tuples(st.just("sync"), st.dictionaries(TENANT, st.lists(IDS, max_size=4, unique=True), max_size=3), HELD),
@@ -204,22 +205,27 @@ async def test_the_script_answers_as_the_model_does(
 
 async def _in_redis(redis: "Redis") -> dict[str, object]:
     """All that the script keeps, but for what it remembers of single reviews."""
-    names = [f"{tenant}/{user}" for tenant in TENANTS for user in USERS]
+    names = [f"{tenant}/{user}" for tenant in TENANTS for user in (*USERS, BATCH)]
+    accounts = [*TENANTS, *(f"{tenant}/{BATCH}" for tenant in TENANTS)]
     async with redis.pipeline(transaction=False) as ask:
         ask.zrange(f"{PREFIX}:room", 0, -1, withscores=True)
         ask.zrange(f"{PREFIX}:flight", 0, -1, withscores=True)
-        for name in ("waiting", "flying", "since", "weights"):
+        for name in ("waiting", "behind", "flying", "since", "weights"):
             ask.hgetall(f"{PREFIX}:{name}")
+        ask.smembers(f"{PREFIX}:batch")
         ask.smembers(f"{PREFIX}:held")
         ask.get(f"{PREFIX}:pace")
         ask.hgetall(f"{PREFIX}:came")
         ask.mget([f"{PREFIX}:user:{name}" for name in names])
-        ask.mget([f"{PREFIX}:tenant:{tenant}" for tenant in TENANTS])
-        room, flight, waiting, flying, since, weights, held, pace, came, users, tenants = await ask.execute()
+        ask.mget([f"{PREFIX}:tenant:{account}" for account in accounts])
+        room, flight, waiting, behind, flying, since, weights, *rest = await ask.execute()
+        batch, held, pace, came, users, tenants = rest
     return {
         "room": {name.decode(): int(score) for name, score in room},
         "flight": {name.decode(): int(score) for name, score in flight},
         "waiting": {name.decode(): int(count) for name, count in waiting.items()},
+        "batch": {name.decode() for name in batch},
+        "behind": {name.decode(): int(count) for name, count in behind.items()},
         "flying": {name.decode(): int(count) for name, count in flying.items()},
         "since": {name.decode(): int(moment) for name, moment in since.items()},
         "weights": {name.decode(): float(weight) for name, weight in weights.items()},
@@ -228,7 +234,7 @@ async def _in_redis(redis: "Redis") -> dict[str, object]:
         "busy_since": int(came.pop(b"", 0)),
         "came": {name.decode(): int(count) for name, count in came.items()},
         "users": {name: [int(part) for part in user.split()] for name, user in zip(names, users, strict=True) if user},
-        "tenants": {name: int(used) for name, used in zip(TENANTS, tenants, strict=True) if used},
+        "tenants": {name: int(used) for name, used in zip(accounts, tenants, strict=True) if used},
     }
 
 
@@ -237,6 +243,8 @@ def _in_model(model: DoorModel) -> dict[str, object]:
         "room": model.room,
         "flight": model.flight,
         "waiting": dict(Counter(review.partition("/")[0] for review in model.room)),
+        "batch": model.batch,
+        "behind": dict(Counter(review.partition("/")[0] for review in model.batch)),
         "flying": dict(Counter(review.partition("/")[0] for review in model.flight)),
         "since": model.since,
         "weights": {name: weight for name, weight in model.weights.items() if weight != 1},
@@ -262,6 +270,9 @@ async def _both(door: Door, model: DoorModel, book: Book, now: int, step: tuple[
             assert entry.admitted == (entry.refused is None)
             assert (entry.retry_after_s > 0) == (entry.refused is not None)
             assert 0 <= entry.remaining <= entry.limit
+        case ("enter_batch", str(tenant), str(review_id)):
+            ask = Ask(tenant, "p1:x", review_id, batch=True)
+            same(await door.enter(ask), model.enter(now, ask, Bounds.of_batches(await book.tenant(tenant))))
         case ("grant", str(tenant), str(review_id)):
             granted = model.grant(now, tenant, review_id, Bounds.of(await book.tenant(tenant)))
             assert await door.grant(tenant, review_id) == granted
@@ -289,10 +300,11 @@ async def _both(door: Door, model: DoorModel, book: Book, now: int, step: tuple[
             await _sync(door, model, book, now, waiting, held)
         case ("sync_all", list() as held):
             shown: dict[str, list[str]] = {}
+            batches: dict[str, list[str]] = {}
             for review in model.room:
                 tenant, _, review_id = review.partition("/")
-                shown.setdefault(tenant, []).append(review_id)
-            await _sync(door, model, book, now, shown, held)
+                (batches if review in model.batch else shown).setdefault(tenant, []).append(review_id)
+            await _sync(door, model, book, now, shown, held, batches)
         case ("release_all",):
             for review in list(model.flight):
                 tenant, _, review_id = review.partition("/")
@@ -303,11 +315,21 @@ async def _both(door: Door, model: DoorModel, book: Book, now: int, step: tuple[
 
 
 async def _sync(  # noqa: PLR0917
-    door: Door, model: DoorModel, book: Book, now: int, waiting: dict[str, list[str]], held: list[str]
+    door: Door,
+    model: DoorModel,
+    book: Book,
+    now: int,
+    waiting: dict[str, list[str]],
+    held: list[str],
+    batches: dict[str, list[str]] | None = None,
 ) -> None:
-    await door.sync(waiting, held)
-    reviews = [(tenant, review_id) for tenant, ids in waiting.items() for review_id in ids]
-    model.sync(now, reviews, held, {tenant: (await book.tenant(tenant)).weight for tenant in waiting})
+    batches = batches or {}
+    await door.sync(waiting, held, batches)
+    reviews, bulk = (
+        [(tenant, review_id) for tenant, ids in room.items() for review_id in ids] for room in (waiting, batches)
+    )
+    weights = {tenant: (await book.tenant(tenant)).weight for tenant in {*waiting, *batches}}
+    model.sync(now, reviews, held, weights, bulk)
 
 
 MANY = st.sampled_from([f"t{number}" for number in range(7)])

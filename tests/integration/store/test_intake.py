@@ -136,7 +136,7 @@ async def test_postgres_away_after_the_door_gives_the_place_back(
         raise ServiceUnavailable("PostgreSQL does not answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(services.reviews, "accept", away)
+        patch.setattr(services.acceptances, "accept", away)
         with pytest.raises(ServiceUnavailable):
             await services.intake.submit(ask("r-1"), DATA, "nda.md")
         assert await waiting(services) == {}
@@ -221,3 +221,20 @@ async def test_its_turn_is_told_as_things_stand_now(services: Services) -> None:
     assert turn.ahead == 2
     assert await services.intake.turn("acme", "r-0") is None
     assert await services.intake.turn("other", "r-2") is None
+
+
+async def test_who_waits_for_an_answer_is_told_of_no_batch(services: Services) -> None:
+    for tenant in ("acme", "other"):
+        await services.intake.submit(ask(f"b-{tenant}", tenant=tenant), DATA, "nda.md", batch_id="b1")
+    taken = await services.intake.submit(ask("r-1"), DATA, "nda.md")
+    assert (taken.ahead, taken.estimate_s) == (0, 0)
+    turn, of_batch = [await services.intake.turn("acme", name) for name in ("r-1", "b-acme")]
+    assert turn is not None
+    assert of_batch is not None
+    assert (turn.ahead, of_batch.ahead) == (0, 2)
+    # As Postgres tells it, the same.
+    waiting, batches = await services.waiting.ids()
+    await services.door.sync(waiting, [], batches)
+    assert (await services.door.standing()).batches == {"acme": 1, "other": 1}
+    again = await services.intake.submit(ask("r-2"), DATA, "nda.md")
+    assert again.ahead == 1

@@ -1,5 +1,6 @@
 """Agent runs in Postgres: where the next attempt goes on, what former ones cost, which of two attempts may write."""
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from countersign.store.database import Database
 
 CALL = "analyse:term"
+BEGAN = datetime(2026, 11, 1, 9, tzinfo=UTC)
 
 
 def conversation(responses: int = 1) -> list[ModelMessage]:
@@ -31,8 +33,8 @@ def conversation(responses: int = 1) -> list[ModelMessage]:
     return messages
 
 
-async def begun(db: "Database") -> Journal:
-    return await Journal.begin(AgentRuns(db, VAULT), KEY, CALL, "term")
+async def begun(db: "Database", at: datetime = BEGAN) -> Journal:
+    return await Journal.begin(AgentRuns(db, VAULT), KEY, CALL, "term", at=at)
 
 
 async def test_the_next_attempt_goes_on_after_the_last_response_and_counts_each_once(db: "Database") -> None:
@@ -77,7 +79,7 @@ async def test_a_checkpoint_that_cannot_be_used_is_a_new_beginning(
     if wrong == "bytes":
         await db.execute("UPDATE agent_runs SET sealed = sealed || '\\x00'::bytea")
     elif wrong in {"content", "empty"}:
-        held = await runs.begin(KEY, CALL, "term")
+        held = await runs.begin(KEY, CALL, "term", at=BEGAN)
         text = b"[]" if wrong == "empty" else b'[{"kind": "of another version"}]'
         await runs.save(held, digest="q", conversation=text, metrics=first.metrics())
     later = await begun(db)
@@ -115,6 +117,20 @@ async def test_an_attempt_that_only_seemed_dead_sends_and_writes_no_more(db: "Da
     assert current.metrics().unseen_requests == 1
 
 
+async def test_an_attempt_that_thaws_after_its_successor_began_does_not_take_the_run_back(db: "Database") -> None:
+    await admitted(db)
+    current = await begun(db, BEGAN + timedelta(microseconds=1))
+    await current.sending(counts=True)
+    with pytest.raises(Superseded):
+        await begun(db)
+    said = conversation(1)
+    await current.save("q", said, new=1)
+    assert (await begun(db, BEGAN + timedelta(seconds=5))).resume("q") == said
+    # A run from before this was written down is anybody's.
+    await db.execute("UPDATE agent_runs SET begun_at = NULL")
+    assert (await begun(db)).resume("q") == said
+
+
 async def test_settling_enters_what_never_came_to_an_end_and_drops_everything(db: "Database") -> None:
     await admitted(db)
     runs, ledger = AgentRuns(db, VAULT), Ledger(db)
@@ -122,11 +138,11 @@ async def test_settling_enters_what_never_came_to_an_end_and_drops_everything(db
     await unfinished.sending(counts=True)
     await unfinished.save("q", conversation(1), new=1)
     await unfinished.sending(counts=True)
-    done = await Journal.begin(runs, KEY, "intent", "intent")
+    done = await Journal.begin(runs, KEY, "intent", "intent", at=BEGAN)
     await done.sending(counts=True)
     await done.save("q", conversation(1), new=1)
     await ledger.record(KEY, done.metrics())
-    await Journal.begin(runs, KEY, "plan", "plan")
+    await Journal.begin(runs, KEY, "plan", "plan", at=BEGAN)
     for _ in range(2):
         await runs.settle(KEY.workflow_id)
     rows = await db.fetch("SELECT call_id, requests, unseen_requests, success FROM ledger ORDER BY call_id")
@@ -153,7 +169,7 @@ async def test_a_step_that_wakes_up_after_its_review_was_settled_begins_nothing(
     # Another step of it, which was never begun before.
     await db.execute("UPDATE reviews SET outcome = 'rejected' WHERE workflow_id = $1", KEY.workflow_id)
     with pytest.raises(Superseded):
-        await Journal.begin(runs, KEY, "plan", "plan")
+        await Journal.begin(runs, KEY, "plan", "plan", at=BEGAN)
     assert await db.fetch("SELECT FROM agent_runs") == []
 
 
