@@ -28,9 +28,10 @@ from benchmarks import train_sentinel
 from benchmarks.intervals import wilson
 from benchmarks.sentinel_cases import Case, load
 from countersign.document.model import DocumentText, Page
-from countersign.sentinel.screen import ELEVATED_FROM, screen
+from countersign.sentinel.screen import screen
 from countersign.sentinel.signals import STYLE
 from countersign.sentinel.weights import Weights, committed, silent
+from countersign.words import ELEVATED_FROM
 
 PAGE_CHARS = 3000
 BLOCK_ABOVE = 0.6

@@ -109,6 +109,10 @@ class RiskBand(StrEnum):
     BLOCKED = "blocked"
 
 
+ELEVATED_FROM = 0.3
+"""Risk from which a person must sign, whatever the autonomy."""
+
+
 class Channel(StrEnum):
     """Which text a screening signal was seen in; the two have different policies."""
 

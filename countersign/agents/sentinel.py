@@ -17,8 +17,8 @@ from countersign.agents.run import Call, corrections, make_agent, run
 from countersign.document.model import DocumentText
 from countersign.review.payloads import AgentMetrics, Screening, Signal
 from countersign.sentinel.normalise import View, fold
-from countersign.sentinel.screen import ELEVATED_FROM, band
-from countersign.words import Channel, RiskBand
+from countersign.sentinel.screen import band
+from countersign.words import ELEVATED_FROM, Channel, RiskBand
 
 SENTINEL_TOOL = "state_risk"
 ROOM = 48_000

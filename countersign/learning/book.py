@@ -27,7 +27,6 @@ from countersign.memory.embedding import DIMENSIONS, Embedder
 from countersign.memory.knowledge import vector_text
 from countersign.playbook.model import Learning
 from countersign.review.payloads import Correction, Finding, ReviewKey
-from countersign.sentinel.screen import screen
 from countersign.store.database import Database
 from countersign.store.vault import Vault, context
 from countersign.trail.pseudonym import Pseudonyms
@@ -114,6 +113,9 @@ class CorrectionBook:
 
     def _prepared(self, key: ReviewKey, draft: Draft) -> Prepared:
         # The words are a known person's, so they are judged as an instruction; the clause was screened as a document.
+        # Its rules are compiled when it is imported, and most processes learn nothing.
+        from countersign.sentinel.screen import screen
+
         screening = screen(f"{draft.change}\n{draft.note}", _NO_DOCUMENT)
         content = {"change": draft.change, "note": draft.note, "quotes": list(draft.quotes)}
         return Prepared(

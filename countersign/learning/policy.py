@@ -13,8 +13,7 @@ from enum import StrEnum
 from countersign.learning.lesson import Kind, Lesson
 from countersign.learning.likeness import Likeness
 from countersign.playbook.model import Learning
-from countersign.sentinel.screen import ELEVATED_FROM
-from countersign.words import Position, Severity
+from countersign.words import ELEVATED_FROM, Position, Severity
 
 
 class State(StrEnum):

@@ -1,7 +1,7 @@
 """A person's words about a finding, as far as they may go into a prompt: bounded, and not at all when suspicious."""
 
 from countersign.learning.lesson import WORDS_CHARS, Kind, Lesson
-from countersign.sentinel.screen import ELEVATED_FROM
+from countersign.words import ELEVATED_FROM
 
 
 def words_for_prompt(lesson: Lesson) -> tuple[str, str]:

@@ -21,10 +21,7 @@ from countersign.sentinel.rule import Kind
 from countersign.sentinel.scorer import passages
 from countersign.sentinel.signals import CONCEALED, FOREIGN, HIDDEN_ORDER, STYLE, Hit, find
 from countersign.sentinel.weights import Head, Weights, committed
-from countersign.words import Channel, RiskBand
-
-ELEVATED_FROM = 0.3
-"""Risk from which a person must sign, whatever the autonomy."""
+from countersign.words import ELEVATED_FROM, Channel, RiskBand
 
 _WINDOW = 400
 """Characters within which hits of a document count together; an instruction is one window."""
