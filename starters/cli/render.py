@@ -259,7 +259,8 @@ def header(status: ReviewStatus) -> Panel:
     tokens = f"{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out, {money(usage.cost_microusd)}"
     facts.append(("usage", f"{tokens} ({usage.unpriced_calls} calls unpriced)" if usage.unpriced_calls else tokens))
     for decision in status.decisions:
-        facts.append((str(decision.verdict), f"{decision.reviewer} at {moment(decision.at)}  {decision.note}".rstrip()))
+        who = f"{decision.reviewer} for {decision.on_behalf_of}" if decision.on_behalf_of else decision.reviewer
+        facts.append((str(decision.verdict), f"{who} at {moment(decision.at)}  {decision.note}".rstrip()))
     if status.failure:
         facts.append(("reason", cell(f"{status.failure.message}. {status.failure.remedy}".strip(), "red")))
     return Panel(_facts(facts), title="Review", title_align="left")
