@@ -126,6 +126,11 @@ def progress(text: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
         yield lambda now: status.update(Text(printable(now)))
 
 
+def none_of(what: str, tenant: str | None) -> Text:
+    """An empty answer, with the tenant that it is about; None: all of them."""
+    return Text(f"{what} ({f'tenant {printable(tenant)}' if tenant else 'all tenants'}).")
+
+
 def table_of(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 def rows_table(rows: Sequence["ReviewRow"]) -> RenderableType:
     """Reviews, one a line."""
-    if not rows:
-        return Text("No reviews.")
     table = table_of(
         "review", "tenant", "stage", "outcome", "route", "playbook", "findings", "worst", "cost", "submitted"
     )
@@ -48,8 +46,6 @@ def rows_table(rows: Sequence["ReviewRow"]) -> RenderableType:
 
 def queue_table(rows: Sequence["ReviewRow"], now: datetime, waiting_for: str) -> RenderableType:
     """What waits for a reviewer or a requester, with the time that is left."""
-    if not rows:
-        return Text(f"Nothing waits for a {waiting_for}.")
     table = table_of("review", "tenant", "waits for", "due in", "route", "playbook", "findings", "worst", "confidence")
     for row in rows:
         left = row.sla_due - now if row.sla_due else None
