@@ -188,7 +188,7 @@ class ReviewStore:
         return tuple(_row(row) for row in rows)
 
     async def under_way(self, tenant: str) -> tuple[tuple[str, str | None], ...]:
-        """Workflow ids and playbooks of all the tenant's reviews that have begun and have not ended, the oldest first."""
+        """Workflow ids and playbooks of the tenant's reviews that have begun and have not ended, the oldest first."""
         rows = await self._db.fetch(
             "SELECT workflow_id, playbook FROM reviews WHERE tenant = $1 AND outcome IS NULL "
             "AND started_at IS NOT NULL ORDER BY submitted_at, review_id",
