@@ -75,7 +75,7 @@ def signing_of(playbook: Playbook) -> SigningPolicy:
             "contract_types": playbook.contract_types,
             "undo_s": signing.undo_minutes * 60,
             "blind": signing.blind_capture,
-            "governed": bool(signing.groups or signing.leads or signing.undo_minutes or signing.require_signed),
+            "governed": signing.governed,
         }
     )
 

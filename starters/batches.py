@@ -28,7 +28,7 @@ from countersign.review.ids import base32
 from countersign.review.payloads import Failure, ReviewRequest
 from countersign.store.batches import BatchRow, NewItem
 from starters.client import ReviewClient
-from starters.refusals import temporal_errors
+from starters.refusals import STARTING, temporal_errors
 
 if TYPE_CHECKING:
     from countersign.services import Services
@@ -293,7 +293,7 @@ def _not_begun(row: BatchRow) -> ServiceUnavailable:
         )
     return ServiceUnavailable(
         f"batch {row.batch_id} has not begun: no worker serves the queue 'batch'",
-        remedy="Start one with 'countersign worker', then repeat the command",
+        remedy=f"{STARTING}: try again; else start one with 'countersign worker'",
     )
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from countersign.errors import DecisionRefused, InvalidRequest, KeyReused, NotFound, ServiceUnavailable
+from countersign.playbook.load import governed
 from countersign.review.desk import content_of
 from countersign.review.ids import workflow_id_of
 from countersign.review.payloads import (
@@ -450,14 +451,20 @@ class ReviewClient:
             await asyncio.sleep(LEARN_S)
         return await once()
 
-    async def reconsider_signing(self, tenant: str) -> tuple[int, int]:
+    async def reconsider_signing(self, tenant: str, *, all_concerned: bool) -> tuple[int, int]:
         """Let the tenant's open reviews hear of changed groups, absences or keys: (told, could not be told).
+
+        An absence, or that decisions must be signed, is about every review (`all_concerned`); a group or a key only
+        about those that are governed: by their playbook, or since data of the tenant bear on all.
 
         One that is not told finds out before a decision takes effect, if anything about its signing is data.
         """
         from temporalio.service import RPCError
 
-        workflow_ids = await (await self.services()).reviews.under_way(tenant)
+        services = await self.services()
+        under_way = await services.reviews.under_way(tenant)
+        every = all_concerned or (bool(under_way) and await services.people.governs(tenant))
+        workflow_ids = [one for one, playbook in under_way if every or governed(self.settings.playbooks, playbook)]
         if not workflow_ids:
             return 0, 0
         try:

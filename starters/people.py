@@ -33,12 +33,15 @@ def check_group(name: str) -> str:
     return name
 
 
-async def change(client: ReviewClient, tenant: str, by: str, work: Work) -> Changed:
-    """Make a change and tell the tenant's running reviews. Raises what `work` raises, and `ServiceUnavailable`."""
+async def change(client: ReviewClient, tenant: str, by: str, work: Work, *, all_concerned: bool = False) -> Changed:
+    """Make a change and tell the tenant's running reviews that it concerns (see `reconsider_signing`).
+
+    Raises what `work` raises, and `ServiceUnavailable`.
+    """
     if not by.strip():
         raise InvalidRequest("by: is empty", remedy="A change says who makes it")
     services = await client.services()
     await services.bring_up_to_date()
     if await work(services.people, services.pseudonyms.of("user", by)) is False:
         return Changed(False)
-    return Changed(True, *await client.reconsider_signing(tenant))
+    return Changed(True, *await client.reconsider_signing(tenant, all_concerned=all_concerned))

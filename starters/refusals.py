@@ -8,6 +8,7 @@ from countersign.words import Outcome
 
 MAX_MESSAGE = 500
 """Characters of a worker's words that are passed on."""
+STARTING = "One that is just starting needs a few seconds"
 
 
 def unknown_review(tenant: str, review_id: str) -> NotFound:
@@ -40,7 +41,7 @@ def nobody_answers(review_id: str, what: str) -> ServiceUnavailable:
     """There is a review, but no worker that speaks for it; `what` says what follows from that."""
     return ServiceUnavailable(
         f"no worker answers for review {review_id!r}: {what}",
-        remedy="Start one with 'countersign worker' (or 'countersign dev'), then repeat the command",
+        remedy=f"{STARTING}: try again; else start one with 'countersign worker' (or 'countersign dev')",
     )
 
 
@@ -61,7 +62,7 @@ def temporal_errors(not_found: CountersignError) -> Iterator[None]:
     except RPCTimeoutOrCancelledError:
         raise ServiceUnavailable(
             "no worker took it in time; it may still count when one comes back",
-            remedy="Start one with 'countersign worker', and look at the review's status before you repeat it",
+            remedy=f"{STARTING}, else start one with 'countersign worker'; look at the status before you repeat it",
         ) from None
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:

@@ -25,6 +25,7 @@ LOW_DISK_BYTES = 2 * 2**30
 PING_S = 10.0
 POLLER_FRESH_S = 90.0
 """A poll lasts up to a minute; a worker that has not polled for longer than this is gone."""
+STARTING = "One that is just starting needs a few seconds"
 START = "Start `countersign dev`, or `countersign worker` where the servers are external"
 
 
@@ -274,27 +275,19 @@ async def redis(endpoints: Endpoints) -> list[Check]:
 
 async def _pollers(client: "Client", queue: str) -> Check:
     """Whether a worker has polled the queue lately."""
-    from temporalio.api.enums.v1 import TaskQueueType
-    from temporalio.api.taskqueue.v1 import TaskQueue
-    from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
     from temporalio.service import RPCError
+
+    from workers.pollers import pollers
 
     part = f"worker on {queue}"
     try:
-        found = await client.workflow_service.describe_task_queue(
-            DescribeTaskQueueRequest(
-                namespace=client.namespace,
-                task_queue=TaskQueue(name=queue),
-                task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-            ),
-            timeout=timedelta(seconds=PING_S),
-        )
+        found = await pollers(client, queue)
     except RPCError as error:
         return Check(part, Status.FAIL, f"cannot be asked ({error.status.name})", START, server=True)
     since = time.time() - POLLER_FRESH_S
-    fresh = [poller for poller in found.pollers if poller.last_access_time.ToSeconds() >= since]
+    fresh = [poller for poller in found if poller.last_access_time.ToSeconds() >= since]
     if not fresh:
-        return Check(part, Status.FAIL, "none polls", START, server=True)
+        return Check(part, Status.FAIL, "none polls", f"{STARTING}. {START}", server=True)
     return Check(part, Status.OK, f"{len(fresh)} polling", server=True)
 
 

@@ -63,7 +63,7 @@ class Decisions:
         self.show()
         receipt = self._keep(decision, notice=self._left_out())
         event = events.get(decision.verdict, "decided")
-        self._record.done(event, actor=decision.reviewer, concerns=decision.on_behalf_of, **facts)
+        self._record.done(event, actor=decision.reviewer, concerns=taken.on_behalf_of, **facts)
         return receipt if probed is None else also(receipt, probed.notice)
 
     def _left_out(self) -> str:

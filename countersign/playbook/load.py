@@ -41,6 +41,14 @@ def load_playbook(folder: Path, name: str) -> Playbook:
     return _parsed(path, path.read_bytes())
 
 
+def governed(folder: Path, name: str | None) -> bool:
+    """Whether data of the tenant say who signs under this playbook; of one that cannot be read, it must be assumed."""
+    try:
+        return name is None or load_playbook(folder, name).signing.governed
+    except PlaybookError:
+        return True
+
+
 @lru_cache(maxsize=64)
 def _parsed(path: Path, content: bytes) -> Playbook:
     """The playbook of a file with this content. Kept, since each step of a review asks for it; edits show at once."""

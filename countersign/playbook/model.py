@@ -104,6 +104,11 @@ class Signing(_Data):
     blind_capture: bool = False
     """Whether a reviewer says what they would do before they are told how sure the machine is."""
 
+    @property
+    def governed(self) -> bool:
+        """Whether decisions are judged again, by data of the tenant, when they take effect."""
+        return bool(self.groups or self.leads or self.undo_minutes or self.require_signed)
+
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:
     unknown = sorted(set(names) - NATURES.keys())

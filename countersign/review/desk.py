@@ -215,8 +215,9 @@ class Desk:
             signed_with = self.signed_with(decision, at)
         if decision.decision_id is not None:
             self._seen[decision.decision_id] = content_of(decision)
+        on_behalf_of = decision.on_behalf_of
         if decision.verdict is Verdict.WITHDRAW:
-            self._withdraw(decision.reviewer)
+            on_behalf_of = self._withdraw(decision.reviewer)
         else:
             self.claims.give_back()
         number = len(self.decisions)
@@ -235,7 +236,7 @@ class Desk:
                 question=decision.question,
                 digest=self.digest or "",
                 at=at,
-                on_behalf_of=decision.on_behalf_of,
+                on_behalf_of=on_behalf_of,
                 signed_with=signed_with,
                 view=self.views.of(decision.reviewer) if decision.verdict in FORMED else None,
             )
@@ -324,10 +325,13 @@ class Desk:
                 remedy="Ask who made it to withdraw it",
             )
 
-    def _withdraw(self, person: str) -> None:
+    def _withdraw(self, person: str) -> str | None:
+        """Void the person's decision; in whose name it was made, if in another's."""
         own = self._own(person)
-        if own is not None:
-            self._void(own, "withdrawn")
+        if own is None:
+            return None
+        behalf = self._void(own, "withdrawn").on_behalf_of
+        return None if behalf is None or same_person(behalf, person) else behalf
 
     def _own(self, person: str) -> int | None:
         """The decision in force that this person made, or that was made in their name; the one that is pending first.

@@ -5,6 +5,7 @@ Two people are two people: a delegate signs in the name of somebody who is away,
 
 from dataclasses import dataclass
 from datetime import datetime
+from shlex import quote
 
 from countersign.errors import DecisionRefused
 from countersign.review.payloads import Answer, Decision, DecisionRecord, SigningPolicy, SigningTerms, View
@@ -81,12 +82,16 @@ class Authority:
         if on_behalf_of is None:
             if self.has_right(person, escalated=escalated):
                 return
-            if claims and self.signs_for(person, at, escalated=escalated):
+            represented = self.signs_for(person, at, escalated=escalated)
+            if claims and represented:
                 return
             raise DecisionRefused(
                 "this reviewer may not sign under the playbook",
                 rule="not_allowed",
-                remedy="See [signing] reviewers and groups in the playbook, and `countersign groups show`",
+                # Whom somebody is the delegate of is said to nobody but that delegate.
+                remedy=f"You may sign for {' or '.join(represented)}: add --for {quote(represented[0])}"
+                if represented
+                else "See [signing] reviewers and groups in the playbook, and `countersign groups show`",
             )
         if not is_among(on_behalf_of, self._absent_for(person, at)):
             raise DecisionRefused(

@@ -31,6 +31,7 @@ RETRY_S = (5.0, 3_600.0)
 class Obligation:
     """One entry of the register."""
 
+    tenant: str
     review_id: str
     item: str
     kind: str
@@ -157,11 +158,12 @@ class EffectStore:
                 sealed,
             )
 
-    async def obligations(self, tenant: str, limit: int = 100) -> tuple[Obligation, ...]:
-        """The register of a tenant, by when they are due. Entries of erased reviews are left out."""
+    async def obligations(self, tenant: str | None = None, limit: int = 100) -> tuple[Obligation, ...]:
+        """The register (of one tenant), by when they are due. Entries of erased reviews are left out."""
         rows = await self._db.fetch(
             "SELECT o.*, k.wrapped FROM obligations o JOIN data_keys k USING (tenant, review_id) "
-            "WHERE o.tenant = $1 AND k.wrapped IS NOT NULL ORDER BY o.due_on NULLS LAST, o.recorded_at LIMIT $2",
+            "WHERE ($1::text IS NULL OR o.tenant = $1) AND k.wrapped IS NOT NULL "
+            "ORDER BY o.due_on NULLS LAST, o.recorded_at LIMIT $2",
             tenant,
             limit,
         )
@@ -170,6 +172,7 @@ class EffectStore:
             given = ObligationArguments.model_validate_json(self._open(row))
             found.append(
                 Obligation(
+                    tenant=row["tenant"],
                     review_id=row["review_id"],
                     item=row["item"],
                     kind=row["kind"],

@@ -183,12 +183,16 @@ class PeopleBook:
         name = check_person(tenant, person)
         other = None if delegate is None else check_person(tenant, delegate)
         if other is not None and same_person(name, other):
-            raise InvalidRequest("delegate: is the absent person", remedy="Name somebody else, or nobody")
+            raise InvalidRequest(
+                "delegate: the delegate is the absent person", remedy="Name somebody else as delegate, or nobody"
+            )
         person_hash = self._pseudonyms.of("user", name)
         other_hash = None if other is None else self._pseudonyms.of("user", other)
         async with self._db.transaction() as connection:
             if until <= await connection.fetchval("SELECT now()"):
-                raise InvalidRequest("until: has passed", remedy="Give a time to come")
+                raise InvalidRequest(
+                    f"until: {until:%Y-%m-%d %H:%M} UTC has passed", remedy="Give a time to come, for example 5d"
+                )
             await connection.execute(
                 "INSERT INTO absences (tenant, person_hash, person_sealed, delegate_hash, delegate_sealed, until) "
                 "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, person_hash) DO UPDATE SET "

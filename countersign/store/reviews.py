@@ -187,14 +187,14 @@ class ReviewStore:
         )
         return tuple(_row(row) for row in rows)
 
-    async def under_way(self, tenant: str) -> tuple[str, ...]:
-        """Workflow ids of all the tenant's reviews that have begun and have not ended, the oldest first."""
+    async def under_way(self, tenant: str) -> tuple[tuple[str, str | None], ...]:
+        """Workflow ids and playbooks of the tenant's reviews that have begun and have not ended, the oldest first."""
         rows = await self._db.fetch(
-            "SELECT workflow_id FROM reviews WHERE tenant = $1 AND outcome IS NULL AND started_at IS NOT NULL "
-            "ORDER BY submitted_at, review_id",
+            "SELECT workflow_id, playbook FROM reviews WHERE tenant = $1 AND outcome IS NULL "
+            "AND started_at IS NOT NULL ORDER BY submitted_at, review_id",
             tenant,
         )
-        return tuple(row["workflow_id"] for row in rows)
+        return tuple((row["workflow_id"], row["playbook"]) for row in rows)
 
     async def row(self, id: str, tenant: str | None = None) -> ReviewRow:  # noqa: A002 - the word of the interface
         """The row of a review id or workflow id.

@@ -35,24 +35,39 @@ def own_key(path: Path) -> SigningKey:
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise InvalidRequest(
-            f"signing key {path.name}: is no Ed25519 key as PEM, or cannot be read",
+            f"signing key {path}: is no Ed25519 key as PEM, or cannot be read",
             remedy="Make one with `countersign keys signing make FILE`",
         )
     return SigningKey(key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()))
 
 
-def make_own_key(path: Path) -> bytes:
-    """Write a new key to `path` (mode 0600, PKCS 8 as PEM); its public half as PEM. Raises `InvalidRequest`."""
+def make_own_key(path: Path, public_path: Path | None = None) -> bytes:
+    """Write a new key to `path` (mode 0600, PKCS 8 as PEM), and its public half, which is returned, to `public_path`.
+
+    Raises `InvalidRequest` when either file exists or cannot be written; then there is neither.
+    """
     key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    _write_new(path, private, 0o600, "signing key")
+    if public_path is not None:
+        try:
+            _write_new(public_path, public, 0o644, "public key")
+        except InvalidRequest:
+            path.unlink()
+            raise
+    return public
+
+
+def _write_new(path: Path, content: bytes, mode: int, what: str) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        raise InvalidRequest(f"signing key {path.name}: the file exists", remedy="Name another") from None
+        raise InvalidRequest(f"{what} {path}: the file exists", remedy="Name another") from None
     except OSError as error:
-        raise InvalidRequest(f"signing key {path.name}: cannot be written ({type(error).__name__})") from None
+        raise InvalidRequest(f"{what} {path}: cannot be written ({type(error).__name__})") from None
     with os.fdopen(descriptor, "wb") as file:
-        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        file.write(content)
 
 
 def public_half(path: Path) -> bytes:
@@ -63,7 +78,7 @@ def public_half(path: Path) -> bytes:
         key = None
     if not isinstance(key, Ed25519PublicKey):
         raise InvalidRequest(
-            f"public key {path.name}: is no Ed25519 public key as PEM, or cannot be read",
-            remedy="`countersign keys signing make` prints one",
+            f"public key {path}: is no Ed25519 public key as PEM, or cannot be read",
+            remedy="`countersign keys signing make` makes one",
         )
     return key.public_bytes(Encoding.Raw, PublicFormat.Raw)

@@ -18,8 +18,8 @@ def cells_table(rows: "Sequence[CellRow]") -> RenderableType:
     if not rows:
         return Text("No cell has evidence or was given anything: all are supervised.")
     table = table_of(
-        *("tenant", "playbook", "contract type", "autonomy", "arm", "items", "agreement", "next level", "evidence"),
-        *("still needed", "looked at", "watch"),
+        *("tenant", "playbook", "contract type", "autonomy", "arm", "items", "agreement", "next level"),
+        *("evidence (e-value of bar)", "items still needed", "looked at", "watch"),
     )
     for row in rows:
         level = f"{row.autonomy}{' (override)' if row.overridden or row.granted else ''}"

@@ -21,7 +21,7 @@ from starters.cli.common import (
 
 if TYPE_CHECKING:
     from countersign.batch.payloads import BatchKey
-    from countersign.store.batches import BatchRow
+    from countersign.store.batches import BatchRow, ItemResult
     from starters.batches import BatchView, NewContract, TakenIn
     from starters.cli.batch_files import Source
     from starters.client import ReviewClient
@@ -57,7 +57,13 @@ def baseline_options(command: F) -> F:
 @click.option("--user", help="Who asks; may not sign.  [default: COUNTERSIGN_USER]")
 @click.option("--playbook", default="nda", show_default=True, help="What to look for.")
 @click.option("--ask", default="", help="What you want to know of each, in your words.")
-@click.option("--window", type=int, default=DEFAULT_WINDOW, show_default=True, help="Reviews under way at once.")
+@click.option(
+    "--window",
+    type=click.IntRange(1, 200),
+    default=DEFAULT_WINDOW,
+    show_default=True,
+    help="Reviews under way at once.",
+)
 @click.option("--id", "batch_id", help="Your own id for the batch.  [default: made from the contracts]")
 @baseline_options
 @click.option("--wait", is_flag=True, help="Follow it until the machine is done.")
@@ -150,11 +156,22 @@ def list_batches(tenant: str | None, limit: int, as_json: bool) -> None:
 @tenant_option
 @json_option
 def status(batch_id: str, tenant: str | None, as_json: bool) -> None:
-    """Show where a batch stands."""
+    """Show where a batch stands, and what did not come through."""
     from starters import batches
+    from starters.cli.batch_render import SHOWN, WRONG, wrong_table
+    from starters.cli.render import show
 
-    view = with_client(lambda client: batches.look(client, _key(batch_id, tenant)))
+    key = _key(batch_id, tenant)
+
+    async def look(client: "ReviewClient") -> "tuple[BatchView, tuple[ItemResult, ...]]":
+        view = await batches.look(client, key)
+        wrong = await (await client.services()).batches.results(key, ended=WRONG, limit=SHOWN)
+        return view, () if as_json else wrong
+
+    view, wrong = with_client(look)
     _show_view(view, as_json=as_json)
+    total = sum(view.standing.ended.get(how, 0) for how in WRONG)
+    show(*wrong_table(wrong, total, f"countersign batch report {batch_id}"))
 
 
 @batch_command.command("watch")

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from countersign.batch.payloads import BatchState
 from countersign.batch.report_page import worth_lines
 from starters.cli.render import cell, console, moment, printable, shortened, table_of
 
@@ -85,18 +86,41 @@ def _facts(pairs: Sequence[tuple[str, object]]) -> Table:
     return grid
 
 
+def stands_at(view: "BatchView") -> str:
+    """Where the batch stands. What the machine is done with may wait for people: then it is analysed, not done."""
+    standing = view.standing
+    if standing.state is not BatchState.DONE or not view.waiting:
+        return str(standing.state)
+    wrong = [f"{standing.ended[how]:,} {how}" for how in WRONG if standing.ended.get(how)]
+    return f"analysed: {', '.join([f'{view.waiting:,} wait for a person', *wrong])}"
+
+
+def wrong_table(results: "Sequence[ItemResult]", total: int, more: str) -> list[RenderableType]:
+    """The first of `total` items that did not come through, with why. `more` says where to see the others."""
+    wrong = [one for one in results if one.ended in WRONG]
+    if not wrong:
+        return []
+    table = table_of("file", "review", "ended", "why")
+    for one in wrong[:SHOWN]:
+        why = cell(shortened(one.message or one.failure))
+        table.add_row(cell(one.name), cell(one.review_id), cell(one.ended, "red"), why)
+    left = [Text(f"and {total - SHOWN} more: see {more}")] if total > SHOWN else []
+    return [Text(), Text("Did not come through", style="bold"), table, *left]
+
+
 def batch_view(view: "BatchView") -> Table:
     """One batch."""
     standing, row = view.standing, view.batch
-    ended = ", ".join(f"{count:,} {how}" for how, count in standing.ended.items())
+    words = {"waiting": "went to a person"}
+    came = ", ".join(f"{count:,} {words.get(how, how)}" for how, count in standing.ended.items())
     facts: list[tuple[str, object]] = [
         ("batch", f"{row.batch_id} of {row.tenant} · {row.kind} · playbook {row.playbook}"),
-        ("stands at", standing.state),
+        ("stands at", stands_at(view)),
         (
             "machine",
             f"{standing.done:,} of {row.items:,} done, {standing.in_flight} under way (window {row.window_size})",
         ),
-        ("ended", ended),
+        ("came of it", came),
         ("people", f"{view.waiting:,} wait for a person now"),
     ]
     if standing.waits_for:
@@ -126,11 +150,4 @@ def report_view(found: "BatchReport", results: "Sequence[ItemResult]") -> Group:
         Text(),
         *(Text(line) for line in worth_lines(found)),
     ]
-    wrong = [one for one in results if one.ended in WRONG]
-    if wrong:
-        table = table_of("file", "ended", "why")
-        for one in wrong[:SHOWN]:
-            table.add_row(cell(one.name), cell(one.ended, "red"), cell(shortened(one.message or one.failure)))
-        more = f"and {len(wrong) - SHOWN} more: see --csv" if len(wrong) > SHOWN else ""
-        parts += [Text(), Text("Did not come through", style="bold"), table, Text(more)]
-    return Group(*parts)
+    return Group(*parts, *wrong_table(results, sum(one.ended in WRONG for one in results), "--csv"))

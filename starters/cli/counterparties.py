@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from starters.cli.common import Group, emit, emit_rows, json_option, tenant_option, with_client
+from starters.cli.common import Group, emit, emit_rows, json_option, load_settings, tenant_option, with_client
 
 if TYPE_CHECKING:
     from countersign.store.counterparties import NamedCounterparty
@@ -55,12 +55,10 @@ def list_all(tenant: str | None, limit: int, as_json: bool) -> None:
     if as_json:
         emit_rows(rows)
         return
-    from rich.text import Text
-
-    from starters.cli.render import cell, moment, shortened, show, table_of
+    from starters.cli.render import cell, moment, none_of, shortened, show, table_of
 
     if not rows:
-        show(Text("No counterparty is known."))
+        show(none_of("No counterparty is known", tenant or load_settings().tenant))
         return
     table = table_of("name", "standing", "contracts", "note", "changed")
     styles = {"approved": "green", "watch": "yellow", "barred": "red"}

@@ -1,6 +1,9 @@
 """`demo`: three sample contracts on real servers, from submission to signature, told for a newcomer."""
 
 import asyncio
+import shlex
+import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -113,11 +116,12 @@ async def _stack(settings: "Settings", say: "_Teller") -> AsyncIterator[None]:
         return
     from workers.embedded import EmbeddedStack
 
-    with say.waiting("Starting Temporal, PostgreSQL with pgvector, Valkey and a worker ..."):
+    with say.waiting("Starting Temporal, PostgreSQL with pgvector and Valkey ..."):
         stack = EmbeddedStack(settings.state, settings)
         await stack.start()
     try:
-        await stack.run_worker()
+        with say.waiting("Starting a worker ..."):
+            await stack.run_worker()
         say.line(f"Real servers, from installed packages, state in {settings.home}:")
         say.line(f"  Temporal {stack.endpoints.temporal_address} · PostgreSQL with pgvector · Valkey · one worker\n")
         yield
@@ -162,9 +166,27 @@ async def _demo(settings: "Settings", *, as_json: bool, started: float) -> list[
         seconds = time.monotonic() - started
         say.line(
             f"In {seconds:.0f} s. The offline model is free and needs no key; COUNTERSIGN_MODEL names a provider's.\n"
-            "Next: [bold]countersign dev[/] in one terminal, [bold]countersign submit FILE --wait[/] in another."
+            f"Next: [bold]{program()} dev[/] in one terminal, and in another, of these three reviews:"
         )
+        for line in next_lines(told[0].status.review_id):
+            say.line(f"  [bold]{line}[/]")
     return told
+
+
+def program() -> str:
+    """How this program is called from here: `make demo` runs it from its own environment, which is on no path."""
+    return "countersign" if shutil.which("countersign") else shlex.quote(sys.argv[0])
+
+
+def next_lines(review_id: str) -> tuple[str, ...]:
+    """Commands about the demo's reviews, which are its own tenant's, and one about a file of one's own."""
+    name = program()
+    return (
+        f"{name} list --tenant {TENANT}",
+        f"{name} trail {review_id} --tenant {TENANT}",
+        f"{name} effects obligations --tenant {TENANT}",
+        f"{name} submit FILE --wait",
+    )
 
 
 async def _settled(client: "ReviewClient", review_id: str) -> "Standing":

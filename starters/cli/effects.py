@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from countersign.errors import InvalidRequest
-from starters.cli.common import Group, emit, emit_rows, first_problem, json_option, tenant_option, with_client
+from starters.cli.common import (
+    Group,
+    emit,
+    emit_rows,
+    first_problem,
+    json_option,
+    tenant_filter,
+    tenant_option,
+    with_client,
+)
 
 if TYPE_CHECKING:
     from countersign.review.payloads import EffectReceipt
@@ -51,7 +60,7 @@ def decline(**options: Any) -> None:
 
 
 @effects_command.command("list")
-@tenant_option
+@tenant_filter
 @_LIMIT
 @json_option
 def list_open(tenant: str | None, limit: int, as_json: bool) -> None:
@@ -60,83 +69,89 @@ def list_open(tenant: str | None, limit: int, as_json: bool) -> None:
     async def look(client: "ReviewClient") -> list[dict[str, Any]]:
         reviews = (await client.services()).reviews
         found: list[dict[str, Any]] = []
-        for row in await reviews.with_effects(tenant or client.settings.tenant, limit):
+        for row in await reviews.with_effects(tenant, limit):
             status = await reviews.status(row.workflow_id)
-            found += [{"review": row.review_id, **effect.model_dump(mode="json")} for effect in status.effects]
+            found += [
+                {"tenant": row.tenant, "review": row.review_id, **effect.model_dump(mode="json")}
+                for effect in status.effects
+            ]
         return found
 
     rows = with_client(look)
     if as_json:
         emit_rows(rows)
         return
-    from rich.text import Text
-
-    from starters.cli.render import cell, shortened, show, table_of
+    from starters.cli.render import cell, none_of, shortened, show, table_of
 
     if not rows:
-        show(Text("No effect waits for a person."))
+        show(none_of("No effect waits for a person", tenant))
         return
-    table = table_of("review", "item", "state", "what", "digest")
+    table = table_of("review", "tenant", "item", "state", "what", "digest")
     for row in rows:
         what = cell(shortened(row["summary"], 100))
-        table.add_row(cell(row["review"]), cell(row["item"]), cell(row["state"]), what, cell(row["digest"][:12]))
+        table.add_row(
+            cell(row["review"]),
+            cell(row["tenant"]),
+            cell(row["item"]),
+            cell(row["state"]),
+            what,
+            cell(row["digest"][:12]),
+        )
     show(table)
 
 
 @effects_command.command("obligations")
-@tenant_option
+@tenant_filter
 @_LIMIT
 @json_option
 def obligations(tenant: str | None, limit: int, as_json: bool) -> None:
     """Show the register of obligations, by when they are due."""
 
     async def look(client: "ReviewClient") -> "tuple[Obligation, ...]":
-        return await (await client.services()).effects.obligations(tenant or client.settings.tenant, limit)
+        return await (await client.services()).effects.obligations(tenant, limit)
 
     rows = with_client(look)
     if as_json:
         emit_rows(rows)
         return
-    from rich.text import Text
-
-    from starters.cli.render import cell, shortened, show, table_of
+    from starters.cli.render import cell, none_of, shortened, show, table_of
 
     if not rows:
-        show(Text("The register is empty."))
+        show(none_of("The register is empty", tenant))
         return
-    table = table_of("review", "item", "kind", "due", "duty")
+    table = table_of("review", "tenant", "item", "kind", "due", "duty")
     for row in rows:
         due = cell(row.due_on or row.period)
-        table.add_row(cell(row.review_id), cell(row.item), cell(row.kind), due, cell(shortened(row.duty, 100)))
+        place = (cell(row.review_id), cell(row.tenant), cell(row.item))
+        table.add_row(*place, cell(row.kind), due, cell(shortened(row.duty, 100)))
     show(table)
 
 
 @effects_command.command("outbox")
-@tenant_option
+@tenant_filter
 @_LIMIT
 @json_option
 def outbox(tenant: str | None, limit: int, as_json: bool) -> None:
     """Show notices and whether they were delivered (put into COUNTERSIGN_NOTICE_FOLDER)."""
 
     async def look(client: "ReviewClient") -> "tuple[Notice, ...]":
-        return await (await client.services()).effects.notices(tenant or client.settings.tenant, limit)
+        return await (await client.services()).effects.notices(tenant, limit)
 
     rows = with_client(look)
     if as_json:
         emit_rows(rows)
         return
-    from rich.text import Text
-
-    from starters.cli.render import cell, moment, shortened, show, table_of
+    from starters.cli.render import cell, moment, none_of, shortened, show, table_of
 
     if not rows:
-        show(Text("No notice was ever approved."))
+        show(none_of("No notice was ever approved", tenant))
         return
-    table = table_of("review", "item", "to", "subject", "approved", "delivered")
+    table = table_of("review", "tenant", "item", "to", "subject", "approved", "delivered")
     for row in rows:
         waits = f"waits ({row.last_error})" if row.last_error else "waits"
         table.add_row(
             cell(row.review_id),
+            cell(row.tenant),
             cell(row.item),
             cell(row.recipient.replace("_", " ")),
             cell(shortened(str(row.content.get("subject", "")))),

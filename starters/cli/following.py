@@ -33,7 +33,11 @@ async def follow(
 def say_if_stored(standing: Standing, *, as_json: bool) -> None:
     """Say on stderr that the answer is the stored one, since no worker answered."""
     if not standing.live and not as_json:
-        click.echo("No worker answered; this is what was last stored. Start one with 'countersign worker'.", err=True)
+        click.echo(
+            "No worker answered; this is what was last stored. One that is just starting needs "
+            "a few seconds; else start one with 'countersign worker'.",
+            err=True,
+        )
 
 
 def bad_end(status: ReviewStatus) -> CountersignError | None:

@@ -1,13 +1,14 @@
 """groups show, add, remove; absence list, set, end: who signs, as data. Running reviews hear of every change."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from countersign.errors import InvalidRequest
-from starters.cli.common import F, Group, emit, emit_rows, json_option, tenant_option, with_client
+from starters.cli.common import F, Group, emit, emit_rows, json_option, load_settings, tenant_option, with_client
 from starters.cli.spans import parse_span
 
 if TYPE_CHECKING:
@@ -34,9 +35,17 @@ def changing(command: F) -> F:
 
 
 def change_people(
-    options: dict[str, Any], said: str, work: "Callable[[PeopleBook, str, str], Awaitable[bool | None]]"
+    options: dict[str, Any],
+    said: str,
+    work: "Callable[[PeopleBook, str, str], Awaitable[bool | None]]",
+    *,
+    already: str = "Nothing changed",
+    all_concerned: bool = False,
 ) -> None:
-    """Make a change (`work` gets the book, tenant and who makes it), tell the reviews, and say so."""
+    """Make a change (`work` gets the book, tenant and who makes it), tell the reviews, and say so.
+
+    `already` is said when it was so before; `all_concerned` is of `ReviewClient.reconsider_signing`.
+    """
     if not options["by"].strip():
         raise InvalidRequest("--by: is empty", remedy="A change says who makes it")
 
@@ -44,15 +53,17 @@ def change_people(
         from starters import people
 
         tenant = options["tenant"] or client.settings.tenant
-        return await people.change(client, tenant, options["by"], lambda book, by: work(book, tenant, by))
+        return await people.change(
+            client, tenant, options["by"], lambda book, by: work(book, tenant, by), all_concerned=all_concerned
+        )
 
     done = with_client(change)
     if options["as_json"]:
         emit({"changed": done.changed, "reviews_told": done.told, "not_told": done.missed})
         return
-    click.echo(said if done.changed else "It was so already")
+    click.echo(said if done.changed else already)
     if done.told:
-        click.echo(f"{done.told} running review(s) were told")
+        click.echo(f"{done.told} running review(s) that this concerns were told")
     if done.missed:
         click.echo(
             f"{done.missed} running review(s) could not be told; see `countersign doctor`, then repeat it", err=True
@@ -73,12 +84,11 @@ def show_groups(group: str | None, tenant: str | None, as_json: bool) -> None:
     if as_json:
         emit(found)
         return
-    from rich.text import Text
-
-    from starters.cli.render import cell, show, table_of
+    from starters.cli.render import cell, none_of, show, table_of
 
     if not found:
-        show(Text("No groups. Put somebody into one with 'countersign groups add GROUP NAME'."))
+        show(none_of("No groups", tenant or load_settings().tenant))
+        click.echo("Put somebody into one with 'countersign groups add GROUP NAME'.")
         return
     table = table_of("group", "members")
     for name, people in found.items():
@@ -92,11 +102,15 @@ def show_groups(group: str | None, tenant: str | None, as_json: bool) -> None:
 @changing
 def add_member(group: str, name: str, **options: Any) -> None:
     """Put a person into a group, which need not exist."""
+    from starters.cli.render import printable
     from starters.people import check_group
 
     check_group(group)
     change_people(
-        options, f"{group}: one more", lambda book, tenant, by: book.add_member(tenant, group, name, by_hash=by)
+        options,
+        f"{group}: {printable(name)} added",
+        lambda book, tenant, by: book.add_member(tenant, group, name, by_hash=by),
+        already=f"{printable(name)} is in {group} already",
     )
 
 
@@ -106,8 +120,12 @@ def add_member(group: str, name: str, **options: Any) -> None:
 @changing
 def remove_member(group: str, name: str, **options: Any) -> None:
     """Take a person out of a group. What they signed and has not taken effect counts no more."""
+    from starters.cli.render import printable
+
     change_people(
-        options, f"{group}: one less", lambda book, tenant, by: book.remove_member(tenant, group, name, by_hash=by)
+        options,
+        f"{group}: {printable(name)} removed",
+        lambda book, tenant, by: book.remove_member(tenant, group, name, by_hash=by),
     )
 
 
@@ -124,12 +142,10 @@ def list_absences(tenant: str | None, as_json: bool) -> None:
     if as_json:
         emit_rows(rows)
         return
-    from rich.text import Text
-
-    from starters.cli.render import cell, moment, show, table_of
+    from starters.cli.render import cell, moment, none_of, show, table_of
 
     if not rows:
-        show(Text("Nobody is away."))
+        show(none_of("Nobody is away", tenant or load_settings().tenant))
         return
     table = table_of("who", "until", "delegate")
     for row in rows:
@@ -139,16 +155,22 @@ def list_absences(tenant: str | None, as_json: bool) -> None:
 
 @absence_command.command("set")
 @click.argument("name")
-@click.option("--until", required=True, metavar="TIME", help="2026-12-24, 2026-12-24T18:00+01:00, or a span like 5d.")
+@click.option(
+    "--until",
+    required=True,
+    metavar="TIME",
+    help="2026-12-24 (to the end of that day, UTC), 2026-12-24T18:00+01:00, or a span like 5d.",
+)
 @click.option("--delegate", metavar="NAME", help="Who signs for them meanwhile.  [default: nobody]")
 @changing
 def set_absence(name: str, until: str, delegate: str | None, **options: Any) -> None:
     """Say that a person is away. Replaces what was said of them before."""
-    end = _moment(until)
+    end, said = end_of_absence(until)
     change_people(
         options,
-        f"Away until {end:%Y-%m-%d %H:%M} UTC",
+        f"Away until {said}",
         lambda book, tenant, by: book.set_absence(tenant, name, end, delegate, by_hash=by),
+        all_concerned=True,
     )
 
 
@@ -157,11 +179,24 @@ def set_absence(name: str, until: str, delegate: str | None, **options: Any) -> 
 @changing
 def end_absence(name: str, **options: Any) -> None:
     """Say that a person is back. What their delegate signed and has not taken effect counts no more."""
-    change_people(options, "Back", lambda book, tenant, by: book.end_absence(tenant, name, by_hash=by))
+    change_people(
+        options,
+        "Back",
+        lambda book, tenant, by: book.end_absence(tenant, name, by_hash=by),
+        all_concerned=True,
+    )
+
+
+def end_of_absence(text: str) -> tuple[datetime, str]:
+    """A time, or a span from now, and how to say it. A date alone is included; without a zone it is UTC."""
+    with contextlib.suppress(ValueError):
+        day = date.fromisoformat(text.strip())
+        return datetime.combine(day, time(), UTC) + timedelta(days=1), f"the end of {day} (UTC)"
+    end = _moment(text)
+    return end, f"{end:%Y-%m-%d %H:%M} UTC"
 
 
 def _moment(text: str) -> datetime:
-    """A time, or a span from now. A date is its beginning; without a zone it is UTC."""
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:

@@ -126,6 +126,11 @@ def progress(text: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
         yield lambda now: status.update(Text(printable(now)))
 
 
+def none_of(what: str, tenant: str | None) -> Text:
+    """An empty answer, with the tenant that it is about; None: all of them."""
+    return Text(f"{what} ({f'tenant {printable(tenant)}' if tenant else 'all tenants'}).")
+
+
 def table_of(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -259,7 +264,8 @@ def header(status: ReviewStatus) -> Panel:
     tokens = f"{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out, {money(usage.cost_microusd)}"
     facts.append(("usage", f"{tokens} ({usage.unpriced_calls} calls unpriced)" if usage.unpriced_calls else tokens))
     for decision in status.decisions:
-        facts.append((str(decision.verdict), f"{decision.reviewer} at {moment(decision.at)}  {decision.note}".rstrip()))
+        who = f"{decision.reviewer} for {decision.on_behalf_of}" if decision.on_behalf_of else decision.reviewer
+        facts.append((str(decision.verdict), f"{who} at {moment(decision.at)}  {decision.note}".rstrip()))
     if status.failure:
         facts.append(("reason", cell(f"{status.failure.message}. {status.failure.remedy}".strip(), "red")))
     return Panel(_facts(facts), title="Review", title_align="left")

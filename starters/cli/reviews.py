@@ -126,7 +126,7 @@ def watch_command(review_id: str, tenant: str | None, timeout: float | None, as_
 @json_option
 def list_command(tenant: str | None, stage: str | None, outcome: str | None, limit: int, as_json: bool) -> None:
     """List reviews, newest first."""
-    from starters.cli.render import show
+    from starters.cli.render import none_of, show
     from starters.cli.tables import rows_table
 
     async def look(client: "ReviewClient") -> "tuple[ReviewRow, ...]":
@@ -141,7 +141,7 @@ def list_command(tenant: str | None, stage: str | None, outcome: str | None, lim
     if as_json:
         emit_rows(rows)
     else:
-        show(rows_table(rows))
+        show(rows_table(rows) if rows else none_of("No reviews", tenant))
 
 
 @click.command("queue", cls=Command)
@@ -158,14 +158,15 @@ def list_command(tenant: str | None, stage: str | None, outcome: str | None, lim
 @json_option
 def queue_command(tenant: str | None, waiting_for: Literal["reviewer", "requester"], limit: int, as_json: bool) -> None:
     """List what waits for a reviewer (or for a requester's answer), most urgent first."""
-    from starters.cli.render import show
+    from starters.cli.render import none_of, show
     from starters.cli.tables import queue_table
 
     rows = with_client(lambda client: client.queue(tenant=tenant, waiting_for=waiting_for, limit=limit))
     if as_json:
         emit_rows(rows)
     else:
-        show(queue_table(rows, datetime.now(UTC), waiting_for))
+        table = queue_table(rows, datetime.now(UTC), waiting_for)
+        show(table if rows else none_of(f"Nothing waits for a {waiting_for}", tenant))
 
 
 @click.command("document", cls=Command)

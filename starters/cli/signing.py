@@ -23,16 +23,28 @@ def signing_group() -> None:
 
 @signing_group.command("make")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--public",
+    "public_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the public half to this file.",
+)
 @json_option
-def make(file: Path, as_json: bool) -> None:
-    """Write a new private key to FILE, and print its public half, which whoever registers it needs."""
+def make(file: Path, public_file: Path | None, as_json: bool) -> None:
+    """Write a new private key to FILE. Its public half, which whoever registers it needs, is printed, or written.
+
+    Neither file may exist.
+    """
     from countersign.store.signing_keys import make_own_key
 
-    public = make_own_key(file).decode()
+    public = make_own_key(file, public_file).decode()
     if as_json:
         emit({"public_key": public})
         return
-    click.echo(public, nl=False)
+    if public_file is None:
+        click.echo(public, nl=False)
+    else:
+        click.echo(f"{public_file}: the public key; give it to whoever registers it", err=True)
     click.echo(f"{file}: the private key; keep it to yourself", err=True)
 
 
@@ -107,4 +119,6 @@ def require(setting: str, **options: Any) -> None:
         options,
         f"Signed decisions: {'required' if setting == 'on' else 'not required'}",
         lambda book, tenant, by: book.require_signed(tenant, setting == "on", by_hash=by),
+        already=f"Signed decisions were {'' if setting == 'on' else 'not '}required already",
+        all_concerned=True,
     )

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -166,11 +166,11 @@ async def _bring_up(stack: "EmbeddedStack", parts: Parts, *, as_json: bool) -> N
         await stack.start()
         if parts.lab:
             await stack.run_lab()
-        starts: list[Coroutine[Any, Any, object]] = [stack.run_worker()] if parts.worker else []
         if parts.gateway:
             key = await _dev_key(stack)
-            starts.append(stack.run_gateway())
-        await asyncio.gather(*starts)
+            await stack.run_gateway()
+        if parts.worker:  # after the gateway, to which its notifications lead
+            await stack.run_worker()
     if as_json:
         click.echo(json.dumps({**_described(stack), **({"api_key": key} if key else {})}))
     else:

@@ -13,6 +13,8 @@ from countersign.review.payloads import KnowledgeHit
 from starters.cli.render import OUTCOME_STYLE, SEVERITY_STYLE, cell, moment, money, shortened, span, table_of
 
 _HASH = re.compile(r"[0-9a-f]{32,}")
+_FACT_WORDS = {"concerns": "for"}
+"""What a fact is called here, where its key in the trail says less."""
 
 if TYPE_CHECKING:
     from countersign.document.model import DocumentText
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
 def rows_table(rows: Sequence["ReviewRow"]) -> RenderableType:
     """Reviews, one a line."""
-    if not rows:
-        return Text("No reviews.")
     table = table_of(
         "review", "tenant", "stage", "outcome", "route", "playbook", "findings", "worst", "cost", "submitted"
     )
@@ -46,8 +46,6 @@ def rows_table(rows: Sequence["ReviewRow"]) -> RenderableType:
 
 def queue_table(rows: Sequence["ReviewRow"], now: datetime, waiting_for: str) -> RenderableType:
     """What waits for a reviewer or a requester, with the time that is left."""
-    if not rows:
-        return Text(f"Nothing waits for a {waiting_for}.")
     table = table_of("review", "tenant", "waits for", "due in", "route", "playbook", "findings", "worst", "confidence")
     for row in rows:
         left = row.sla_due - now if row.sla_due else None
@@ -85,7 +83,7 @@ def _brief(facts: Mapping[str, Any]) -> str:  # any JSON value
         name: f"{value[:12]}…" if isinstance(value, str) and _HASH.fullmatch(value) else value
         for name, value in facts.items()
     }
-    return shortened(" ".join(f"{name}={value}" for name, value in shown.items()))
+    return shortened(" ".join(f"{_FACT_WORDS.get(name, name)}={value}" for name, value in shown.items()))
 
 
 def trail_view(rows: Sequence["TrailRow"], check: "TrailCheck") -> Group:
@@ -101,8 +99,9 @@ def trail_view(rows: Sequence["TrailRow"], check: "TrailCheck") -> Group:
             cell(actor),
             cell(_brief(row.facts)),
         )
+    rest = Text("Long facts are cut here; --json has them whole.", style="dim")
     verdict = Text(f"Verified: {check.rows} rows, chained and unchanged.", style="green")
-    return Group(table, verdict if check.ok else Text(f"NOT VERIFIED: {check.problem}", style="bold red"))
+    return Group(table, rest, verdict if check.ok else Text(f"NOT VERIFIED: {check.problem}", style="bold red"))
 
 
 def costs_table(rows: Sequence["CostRow"], total: Mapping[str, int]) -> RenderableType:

@@ -75,7 +75,7 @@ async def absences(request: Request, visit: Visit) -> Response:
         delegate = fields.get("delegate") or None
         return lambda book, by: book.set_absence(tenant, name, until, delegate, by_hash=by)
 
-    return await _change(request, visit, views.Typed.of("" if end else "absence", fields), work)
+    return await _change(request, visit, views.Typed.of("" if end else "absence", fields), work, all_concerned=True)
 
 
 async def _given(request: Request, visit: Visit) -> Fields:
@@ -84,10 +84,13 @@ async def _given(request: Request, visit: Visit) -> Fields:
     return fields
 
 
-async def _change(request: Request, visit: Visit, typed: views.Typed, work: Callable[[], Work]) -> Response:
+async def _change(
+    request: Request, visit: Visit, typed: views.Typed, work: Callable[[], Work], *, all_concerned: bool = False
+) -> Response:
     """Make the change, and show the page with what came of it, or with why not and what was typed."""
     try:
-        done = await change(backend_of(request).client, visit.who.tenant, visit.who.user, work())
+        client, who = backend_of(request).client, visit.who
+        done = await change(client, who.tenant, who.user, work(), all_concerned=all_concerned)
     except (InvalidRequest, NotFound) as error:
         return await _show(request, visit, typed, error)
     return go(f"{PAGE}?done={int(done.changed)}&told={done.told}&missed={done.missed}")

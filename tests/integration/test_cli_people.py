@@ -42,8 +42,7 @@ def test_a_group_signs_with_a_delegate_and_time_for_second_thoughts(dev: Dev, tm
 
 def test_decisions_must_be_signed_where_that_is_asked_for(dev: Dev, tmp_path: Path) -> None:
     tenant, private, public = ("--tenant", "proofs"), tmp_path / "bob.key", tmp_path / "bob.pub"
-    made = dev.cli("keys", "signing", "make", str(private))
-    public.write_text(made.out)
+    assert dev.cli("keys", "signing", "make", str(private), "--public", str(public)).code == 0
     assert private.stat().st_mode & 0o777 == 0o600
     submitted(dev, tmp_path, "proofs", "signed", playbook="lenient")
     assert dev.cli("keys", "signing", "require", "on", *tenant, *BY).json["reviews_told"] == 1

@@ -247,7 +247,7 @@ class Managed(World):
         )
         return found
 
-    async def reconsider_signing(self, tenant: str) -> tuple[int, int]:
+    async def reconsider_signing(self, tenant: str, *, all_concerned: bool) -> tuple[int, int]:
         self.asked.append(tenant)
         return 2, 1
 

@@ -134,6 +134,26 @@ def test_a_delegate_signs_for_somebody_who_is_away_and_both_are_recorded() -> No
     assert stand_for(desk.decisions[0]) == ("dan", "bob")
 
 
+def test_only_the_delegate_is_told_for_whom_to_sign() -> None:
+    away = (AWAY, Absence(person="zoe", until=NOW + DAY, delegate="dan"))
+    desk = open_desk(absences=away)
+    with pytest.raises(DecisionRefused) as told:
+        desk.check(decision(reviewer="dan"), NOW)
+    assert (told.value.rule, told.value.remedy) == ("not_allowed", "You may sign for bob: add --for bob")
+    for person, at in (("pat", NOW), ("dan", NOW + DAY)):
+        with pytest.raises(DecisionRefused) as other:
+            desk.check(decision(reviewer=person), at)
+        assert "bob" not in str(other.value)
+
+
+@pytest.mark.parametrize(("person", "behalf"), [("dan", "bob"), ("bob", None)])
+def test_a_withdrawal_says_for_whom_the_decision_was_made(person: str, behalf: str | None) -> None:
+    desk = open_desk(absences=(AWAY,))
+    desk.decide(decision(reviewer="dan", on_behalf_of="bob"), NOW)
+    desk.decide(decision(Verdict.WITHDRAW, reviewer=person), NOW)
+    assert (desk.decisions[-1].reviewer, desk.decisions[-1].on_behalf_of) == (person, behalf)
+
+
 def test_a_delegate_does_not_make_one_person_two() -> None:
     away = (
         Absence(person="bob", until=NOW + DAY, delegate="eve"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.request import urlopen
 
 import psutil
@@ -20,13 +20,18 @@ from workers.embedded import lab, servers
 from workers.embedded.home import LOOPBACK, StackState, hold, is_free, write_private
 from workers.embedded.postgres import ABANDONED_SIGNAL, Postgres
 from workers.embedded.process import Child, Command, end_leftover
-from workers.endpoints import ENDPOINTS_FILE, Endpoints, combine, is_external
+from workers.endpoints import ENDPOINTS_FILE, Endpoints, combine, connect_temporal, is_external
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
 
 ABANDONED = {
     "temporal": servers.TEMPORAL_ABANDONED_SIGNAL,
     "valkey": servers.VALKEY_ABANDONED_SIGNAL,
     "postgres": ABANDONED_SIGNAL,
 }
+POLLS_WITHIN_S = 60.0
+"""A worker that does not poll by then is started again. It loads a model of language first."""
 ATTEMPTS = 3
 """Starts of a server with a port that was free a moment before."""
 _MAIN = "from starters.cli.main import main; main()"
@@ -52,6 +57,7 @@ class EmbeddedStack:
         self._state = StackState()
         self._endpoints: Endpoints | None = None
         self._held = contextlib.AsyncExitStack()
+        self._client: Client | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -105,19 +111,34 @@ class EmbeddedStack:
     async def run_worker(self) -> None:
         """Run `countersign worker` as a further child of the stack, and keep it alive like the servers.
 
-        When the provider lab runs, it is who the worker's models ask.
+        When it returns, the worker polls. When the provider lab runs, it is who the worker's models ask; when the
+        gateway does, the links in notifications lead there, unless COUNTERSIGN_CONSOLE_URL says where else.
         """
         asked = lab.worker_environment(self.lab, self.settings.model) if self.lab else {}
         command = Command(
             name="worker",
             argv=(sys.executable, "-c", _MAIN, "worker"),
             log=self.logs / "worker.log",
-            env={**os.environ, "COUNTERSIGN_HOME": str(self.home), **asked},
+            env={**self._console(), **os.environ, "COUNTERSIGN_HOME": str(self.home), **asked},
+            ready=self._worker_polls,
             niceness=servers.BEHIND,
+            ready_s=POLLS_WITHIN_S,
             stop_s=30,
         )
         self._children["worker"] = Child(command, self._remember)
         await self._children["worker"].start()
+
+    def _console(self) -> Mapping[str, str]:
+        url = self.settings.console_url or self.gateway
+        return {"COUNTERSIGN_CONSOLE_URL": url} if url else {}
+
+    async def _worker_polls(self) -> None:
+        from workers.pollers import require_polling
+        from workflows.options import AGENTS_QUEUE, BATCH_QUEUE, REVIEWS_QUEUE
+
+        if self._client is None:
+            self._client = await connect_temporal(self.settings, self.endpoints)
+        await require_polling(self._client, (REVIEWS_QUEUE, AGENTS_QUEUE, BATCH_QUEUE), self.pids.get("worker"))
 
     async def run_lab(self) -> str:
         """Run the provider lab as a further child, kept alive like the servers, on a free port. Returns its URL.
@@ -194,7 +215,7 @@ class EmbeddedStack:
         if self._endpoints is not None:
             (self.home / ENDPOINTS_FILE).unlink(missing_ok=True)
             self._endpoints = None
-        self.gateway = self.lab = None
+        self.gateway = self.lab = self._client = None
         for name in ("gateway", "worker", "lab", "temporal", "valkey", "postgres"):
             if (child := self._children.pop(name, None)) is not None:
                 await child.stop()
