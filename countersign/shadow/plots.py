@@ -84,12 +84,13 @@ def risk_plot(coverage: Sequence[float], risk: Sequence[float], target: float, t
     """Error among the surest share of reviews, against that share; the target as a line."""
     top = _nice(max([*risk, target], default=target))
     axes = Axes("share released, the surest first", "error among them", y_range=(0.0, top))
+    beside = axes.y(target) + (-5 if target < 0.95 * top else 13)  # above its line, unless that is the plot's edge
     points = [(axes.x(share), axes.y(error)) for share, error in zip(coverage, risk, strict=True)]
     inside = "".join(
         (
             axes.frame(),
             _line([(axes.x(0), axes.y(target)), (axes.x(1), axes.y(target))], "target"),
-            f'<text class="target" x="{axes.x(1) - 2}" y="{round(axes.y(target) - 5, 1)}" text-anchor="end">'
+            f'<text class="target" x="{axes.x(1) - 2}" y="{round(beside, 1)}" text-anchor="end">'
             f"target {target:.0%}</text>",
             _line(points, "curve") if len(points) > 1 else "",
             "".join(f'<circle class="dot" cx="{x}" cy="{y}" r="3"/>' for x, y in points) if len(points) < 40 else "",

@@ -21,7 +21,8 @@ from starters.cli.common import (
 
 if TYPE_CHECKING:
     from countersign.batch.payloads import BatchKey
-    from countersign.store.batches import BatchRow, ItemResult
+    from countersign.store.batch_results import ItemResult
+    from countersign.store.batches import BatchRow
     from starters.batches import BatchView, NewContract, TakenIn
     from starters.cli.batch_files import Source
     from starters.client import ReviewClient
@@ -165,7 +166,7 @@ def status(batch_id: str, tenant: str | None, as_json: bool) -> None:
 
     async def look(client: "ReviewClient") -> "tuple[BatchView, tuple[ItemResult, ...]]":
         view = await batches.look(client, key)
-        wrong = await (await client.services()).batches.results(key, ended=WRONG, limit=SHOWN)
+        wrong = await (await client.services()).batch_results.of(key, ended=WRONG, limit=SHOWN)
         return view, () if as_json else wrong
 
     view, wrong = with_client(look)
