@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from countersign.review.blind import CONCEALED
 from countersign.words import Mode
 from starters.gateway.problems import KINDS, MEDIA_TYPE, Problem
 
@@ -120,6 +121,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the issuer."}
         }
+        _may_be_missing(schemas, schemas["ReviewView"], CONCEALED)
         for operations in made["paths"].values():
             for operation in operations.values():
                 if "401" in operation["responses"]:
@@ -132,3 +134,21 @@ def document(app: FastAPI) -> dict[str, Any]:
             schemas.pop(name, None)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _may_be_missing(schemas: dict[str, Any], schema: dict[str, Any], left_out: Any) -> None:
+    """Take what may be left out of an answer from what its schema requires; `left_out` as pydantic's `exclude`."""
+    fields = left_out if isinstance(left_out, dict) else dict.fromkeys(left_out, True)
+    for name, inside in fields.items():
+        if inside is True or inside is ...:
+            schema["required"] = [one for one in schema.get("required", []) if one != name]
+            continue
+        inner = inside.get("__all__", inside) if isinstance(inside, dict) else inside
+        for part in _refs(schema["properties"][name]):
+            _may_be_missing(schemas, schemas[part], inner)
+
+
+def _refs(schema: dict[str, Any]) -> list[str]:
+    """Names of the schemas that a property refers to, also in a list or beside null."""
+    inside = [schema, *schema.get("anyOf", []), schema.get("items", {})]
+    return [one["$ref"].rsplit("/", 1)[-1] for one in inside if "$ref" in one]
