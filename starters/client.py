@@ -8,7 +8,7 @@ Servers are connected to on first use, so a command needs only those it asks. Ev
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,19 +34,18 @@ from countersign.review.payloads import (
 )
 from countersign.settings import Settings
 from countersign.words import Autonomy, Outcome, Stage
+from starters.connections import Connections
 from starters.refusals import already_ended, nobody_answers, not_begun, temporal_errors, unknown_review
 
 if TYPE_CHECKING:
-    from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+    from temporalio.client import WorkflowHandle, WorkflowHistory
 
     from countersign.document.model import DocumentText
     from countersign.ledger.ledger import CostRow
     from countersign.review.proof import SigningKey
-    from countersign.services import Services
     from countersign.store.evidence_rows import CellRow
     from countersign.store.reviews import ReviewRow, WaitingFor
     from countersign.trail.trail import TrailCheck, TrailRow
-    from workers.endpoints import Endpoints
 
 R = TypeVar("R", Receipt, ClaimReceipt, EffectReceipt)
 
@@ -91,13 +90,6 @@ class Submission:
     estimate_s: float = 0.0
 
 
-def _quiet_core() -> None:
-    """Keep the SDK's core from writing its own lines to standard error; a failed call is raised all the same."""
-    from temporalio.runtime import Runtime, TelemetryConfig
-
-    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False)
-
-
 def _open_status(standing: Standing) -> ReviewStatus:
     """The status of a review a person can still act on."""
     status = standing.status
@@ -119,17 +111,11 @@ def _answered_before(receipt: Receipt, content: str) -> Receipt:
     return receipt
 
 
-class ReviewClient:
+class ReviewClient(Connections):
     """All a starter does with reviews. Made by `open`; safe to use from concurrent tasks of one event loop."""
 
     def __init__(self, settings: Settings, stack: AsyncExitStack, patience_s: float | None = None) -> None:
-        self.settings = settings
-        self._stack = stack
-        self._patience_s = patience_s
-        self._lock = asyncio.Lock()
-        self._endpoints: Endpoints | None = None
-        self._temporal: Client | None = None
-        self._services: Services | None = None
+        super().__init__(settings, stack, patience_s)
         self.signing_key: SigningKey | None = None
         """With it every decision and answer is signed: the gateway's, or a person's own."""
 
@@ -147,36 +133,6 @@ class ReviewClient:
 
                 client.signing_key = own_key(settings.signing_key)
             yield client
-
-    # --- servers, on first use ---
-
-    def _servers(self) -> "Endpoints":
-        if self._endpoints is None:
-            from workers.endpoints import resolve
-
-            self._endpoints = resolve(self.settings)
-        return self._endpoints
-
-    async def temporal(self) -> "Client":
-        """The Temporal client. Raises `ServiceUnavailable` when no server answers."""
-        from workers.endpoints import connect_temporal
-        from workers.plugin import client_plugin
-
-        async with self._lock:
-            if self._temporal is None:
-                _quiet_core()
-                self._temporal = await connect_temporal(self.settings, self._servers(), plugins=[client_plugin()])
-            return self._temporal
-
-    async def services(self) -> "Services":
-        """Stores, memory, trail and ledger. Raises `ServiceUnavailable` when Postgres does not answer."""
-        from countersign.services import Services
-
-        async with self._lock:
-            if self._services is None:
-                opening = Services.open(self.settings, self._servers(), patience_s=self._patience_s)
-                self._services = await self._stack.enter_async_context(opening)
-            return self._services
 
     async def _row(self, tenant: str, review_id: str) -> "ReviewRow | None":
         """The review's row, by its own id or its workflow's; None where there is none, or Postgres does not answer."""
@@ -400,18 +356,8 @@ class ReviewClient:
 
         One that is not told finds out when somebody decides on an effect, and before any effect happens.
         """
-        from temporalio.service import RPCError
-
         rows = await (await self.services()).reviews.with_effects(tenant)
-        told = 0
-        for row in rows:
-            try:
-                handle = (await self.temporal()).get_workflow_handle(row.workflow_id)
-                await handle.signal("reconsider_effects", rpc_timeout=QUERY_TIMEOUT)
-            except (RPCError, ServiceUnavailable):
-                continue
-            told += 1
-        return told, len(rows) - told
+        return await self._tell([row.workflow_id for row in rows], "reconsider_effects")
 
     async def _update(  # noqa: PLR0913 - an update is all of this
         self,
@@ -459,12 +405,16 @@ class ReviewClient:
 
         One that is not told finds out before a decision takes effect, if anything about its signing is data.
         """
-        from temporalio.service import RPCError
-
         services = await self.services()
         under_way = await services.reviews.under_way(tenant)
         every = all_concerned or (bool(under_way) and await services.people.governs(tenant))
-        workflow_ids = [one for one, playbook in under_way if every or governed(self.settings.playbooks, playbook)]
+        concerned = [one for one, playbook in under_way if every or governed(self.settings.playbooks, playbook)]
+        return await self._tell(concerned, "reconsider_signing")
+
+    async def _tell(self, workflow_ids: Sequence[str], signal: str) -> tuple[int, int]:
+        """Send a signal without input to workflows, some at once: (how many got it, how many could not be told)."""
+        from temporalio.service import RPCError
+
         if not workflow_ids:
             return 0, 0
         try:
@@ -476,8 +426,7 @@ class ReviewClient:
         async def tell(workflow_id: str) -> bool:
             async with slots:
                 try:
-                    handle = temporal.get_workflow_handle(workflow_id)
-                    await handle.signal("reconsider_signing", rpc_timeout=QUERY_TIMEOUT)
+                    await temporal.get_workflow_handle(workflow_id).signal(signal, rpc_timeout=QUERY_TIMEOUT)
                 except RPCError:
                     return False
                 return True

@@ -5,6 +5,7 @@ before, which stands beside the decision for good, so that it can be told how of
 mind. Of a shadow review nobody is shown anything, and the decision itself is the view.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -55,7 +56,7 @@ class Views:
         return True
 
 
-def view_of(stated: "list[ViewRecord] | tuple[ViewRecord, ...]", person: str) -> Verdict | None:
+def view_of(stated: Iterable[ViewRecord], person: str) -> Verdict | None:
     """What this person said among `stated`."""
     return next((one.verdict for one in stated if same_person(one.reviewer, person)), None)
 

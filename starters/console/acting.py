@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Awaitable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -56,7 +57,8 @@ async def claim(request: Request, visit: Visit) -> Response:
     fields = await _given(request, visit)
     typed = shown.Typed.of(fields)
     assigned = fields.get("claim") == "assign"
-    try:
+
+    async def act() -> None:
         given = Claim(
             reviewer=visit.who.user,
             lease_s=LEASE_S,
@@ -64,13 +66,24 @@ async def claim(request: Request, visit: Visit) -> Response:
             assign_to=_name(fields.get("assign_to", ""), "assign to") if assigned else None,
         )
         await backend.client.claim(row.tenant, row.review_id, given)
+
+    return await _beside(request, visit, typed, act())
+
+
+async def _beside(
+    request: Request, visit: Visit, typed: shown.Typed, act: Awaitable[object], anchor: str = ""
+) -> Response:
+    """Do something that is not yet the decision, then show the page again, with what was typed on it."""
+    review_id = request.path_params["review_id"]
+    try:
+        await act
     except DecisionRefused as refused:
-        return await _refused(request, visit, row.review_id, refused, typed)
+        return await _refused(request, visit, review_id, refused, typed)
     except InvalidRequest as error:
-        return await _incomplete(request, visit, row.review_id, error, typed)
+        return await _incomplete(request, visit, review_id, error, typed)
     if typed != shown.NOTHING:
-        return show(request, visit, await look_at(backend, visit, row.review_id), typed=typed)
-    return go(_page_of(row.review_id))
+        return show(request, visit, await look_at(backend_of(request), visit, review_id), typed=typed)
+    return go(_page_of(review_id) + anchor)
 
 
 def _name(given: str, field: str) -> str:
@@ -86,16 +99,11 @@ async def state_view(request: Request, visit: Visit) -> Response:
     row = await backend.row(visit.who, request.path_params["review_id"], Action.DECIDE)
     fields = await _given(request, visit)
     typed = shown.Typed.of(fields)
-    try:
-        view = _view(visit, fields)
-        await backend.client.view(row.tenant, row.review_id, view)
-    except DecisionRefused as refused:
-        return await _refused(request, visit, row.review_id, refused, typed)
-    except InvalidRequest as error:
-        return await _incomplete(request, visit, row.review_id, error, typed)
-    if typed != shown.NOTHING:
-        return show(request, visit, await look_at(backend, visit, row.review_id), typed=typed)
-    return go(f"{_page_of(row.review_id)}#decide")
+
+    async def act() -> None:
+        await backend.client.view(row.tenant, row.review_id, _view(visit, fields))
+
+    return await _beside(request, visit, typed, act(), "#decide")
 
 
 def _view(visit: Visit, fields: Fields) -> View:
@@ -238,13 +246,8 @@ async def effect(request: Request, visit: Visit) -> Response:
         digest=digest,
         decision_id=derived_id(visit.who, "effect", row.review_id, item, word, fields.get("once", "")),
     )
-    try:
-        await backend.client.decide_effect(row.tenant, row.review_id, decision, approve=word == "approve")
-    except DecisionRefused as refused:
-        return await _refused(request, visit, row.review_id, refused, typed)
-    if typed != shown.NOTHING:
-        return show(request, visit, await look_at(backend, visit, row.review_id), typed=typed)
-    return go(f"{_page_of(row.review_id)}#{item}")
+    act = backend.client.decide_effect(row.tenant, row.review_id, decision, approve=word == "approve")
+    return await _beside(request, visit, typed, act, f"#{item}")
 
 
 async def _next_in_queue(backend: Backend, visit: Visit, done: str) -> str | None:

@@ -14,9 +14,11 @@ import pytest
 from helpers.contracts import HOSTILE, nda
 from helpers.gate import limit
 from helpers.world import HISTORIES, World, portable
+from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHandle
 from temporalio.testing import ActivityEnvironment
+from temporalio.worker import Worker
 
 from activities.batch import Batches
 from countersign.batch.compare import compare
@@ -377,9 +379,21 @@ async def test_a_rerun_of_something_else_is_kept_as_failed(bench: Bench) -> None
     assert item.ended == "failed"
 
 
-async def unserved(world: World, workflow_id: str) -> WorkflowHandle[Any, Any]:
-    """A workflow that nobody works on: under way until it is ended by hand."""
-    return await world.client.start_workflow("Unserved", id=workflow_id, task_queue="nobody-serves-this")
+@workflow.defn(sandboxed=False)
+class Idle:
+    """Under way until it is ended by hand."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: False)
+
+
+async def idle(world: World, workflow_id: str) -> WorkflowHandle[Any, Any]:
+    """An idle workflow. Its first task is done: while one is open, the server's clock would skip for nobody."""
+    async with Worker(world.client, task_queue="idle", workflows=[Idle]):
+        handle = await world.client.start_workflow(Idle.run, id=workflow_id, task_queue="idle")
+        await handle.query("__stack_trace")
+    return handle
 
 
 async def watched(world: World, key: BatchKey, positions: tuple[int, ...]) -> WatchResult:
@@ -396,7 +410,7 @@ async def test_reviews_that_were_terminated_by_hand_are_failed_items_and_the_bat
     await ActivityEnvironment(client=world.client).run(Batches(world.services).begin, given)
     ids = [one.review_id for one in await bench.results(key)]
     workflows = [f"review-ended-{review_id}" for review_id in ids]
-    first, other = [await unserved(world, one) for one in workflows[:2]]  # the third was deleted
+    first, other = [await idle(world, one) for one in workflows[:2]]  # the third was deleted
     await first.terminate("by hand")
     # Of what was written a moment ago nobody asks.
     await world.services.db.execute(
@@ -433,7 +447,7 @@ async def test_a_rerun_that_was_terminated_by_hand_is_a_failed_item_and_gives_it
     given = BeginInput(key=rerun.key, positions=(0, 1))
     begun = await ActivityEnvironment(client=world.client).run(Batches(services).begin, given)
     assert begun.begun == (0, 1)
-    gone, _ = [await unserved(world, rerun_workflow_id(rerun.key, position)) for position in (0, 1)]
+    gone, other = [await idle(world, rerun_workflow_id(rerun.key, position)) for position in (0, 1)]
     await gone.terminate("by hand")
     await services.db.execute("UPDATE reviews SET updated_at = now() - interval '2 minutes' WHERE tenant = 'rerun'")
     assert (await services.door.standing()).in_flight["rerun"] == 2
@@ -441,3 +455,4 @@ async def test_a_rerun_that_was_terminated_by_hand_is_a_failed_item_and_gives_it
     assert [(one.position, one.how) for one in result.ended] == [(0, "failed")]
     assert [one.message for one in await services.batch_results.of(rerun.key)] == ["terminated outside Countersign", ""]
     assert (await services.door.standing()).in_flight["rerun"] == 1
+    await other.terminate("by hand")
