@@ -12,12 +12,12 @@ from countersign.errors import DecisionRefused, InvalidRequest, ServiceUnavailab
 from countersign.review.blind import FORMED, view_of
 from countersign.review.payloads import Answer, Claim, Decision, EffectDecision, Receipt, View
 from countersign.words import Mode, Verdict
-from starters.console.forms import Fields, read_fields
+from starters.console.forms import Fields
 from starters.console.page import go, render, signed_in
 from starters.console.reviewing import Look, look_at, show
 from starters.console.views import findings as shown
 from starters.console.views import standing
-from starters.console.visit import HOME, Visit, check_form
+from starters.console.visit import HOME, Visit, form_of
 from starters.gateway.backend import Backend
 from starters.gateway.problems import person_words
 from starters.gateway.reviews import backend_of, derived_id
@@ -31,12 +31,6 @@ MAX_ANSWER = 8_000
 MAX_NAME = 200
 _ITEM = re.compile(r"E[1-9][0-9]{0,3}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
-
-
-async def _given(request: Request, visit: Visit) -> Fields:
-    fields = await read_fields(request)
-    check_form(request, visit, fields.get("csrf", ""))
-    return fields
 
 
 def _page_of(review_id: str) -> str:
@@ -54,7 +48,7 @@ async def claim(request: Request, visit: Visit) -> Response:
     """Take the review, prolong the claim, or give it back. What was typed beside it comes back with the page."""
     backend = backend_of(request)
     row = await backend.row(visit.who, request.path_params["review_id"], Action.CLAIM)
-    fields = await _given(request, visit)
+    fields = await form_of(request, visit)
     typed = shown.Typed.of(fields)
     assigned = fields.get("claim") == "assign"
 
@@ -97,7 +91,7 @@ async def state_view(request: Request, visit: Visit) -> Response:
     """Keep what the reviewer would do, then show the rest. What was typed comes back with it."""
     backend = backend_of(request)
     row = await backend.row(visit.who, request.path_params["review_id"], Action.DECIDE)
-    fields = await _given(request, visit)
+    fields = await form_of(request, visit)
     typed = shown.Typed.of(fields)
 
     async def act() -> None:
@@ -122,7 +116,7 @@ async def decide(request: Request, visit: Visit) -> Response:
     """Approve, reject, sign with changes or ask, bound to the very version and claim that the form was made for."""
     backend = backend_of(request)
     row = await backend.row(visit.who, request.path_params["review_id"], Action.DECIDE)
-    fields = await _given(request, visit)
+    fields = await form_of(request, visit)
     typed = shown.Typed.of(fields)
     if fields.get("verdict") == LOOK:
         return show(request, visit, await look_at(backend, visit, row.review_id), typed=typed)
@@ -232,7 +226,7 @@ async def effect(request: Request, visit: Visit) -> Response:
     """Approve or decline one proposed effect, bound to what was shown of it. What was typed beside it comes back."""
     backend = backend_of(request)
     row = await backend.row(visit.who, request.path_params["review_id"], Action.DECIDE)
-    fields = await _given(request, visit)
+    fields = await form_of(request, visit)
     typed = shown.Typed.of(fields)
     word, _, item = fields.get("effect", "").partition("-")
     version, _, digest = fields.get(f"bound-{item}", "").partition(":")
@@ -264,7 +258,7 @@ async def answer(request: Request, visit: Visit) -> Response:
     """The requester's answer to a question."""
     backend = backend_of(request)
     row = await backend.row(visit.who, request.path_params["review_id"], Action.ANSWER)
-    fields = await _given(request, visit)
+    fields = await form_of(request, visit)
     text = fields.get("answer", "")
     typed = shown.Typed(note=text[:MAX_ANSWER])
     try:

@@ -10,11 +10,11 @@ from countersign.errors import DecisionRefused, InvalidRequest
 from countersign.evidence.arms import CellKey
 from countersign.words import Autonomy
 from starters.autonomy import explanation_of
-from starters.console.forms import Fields, read_fields
+from starters.console.forms import Fields
 from starters.console.page import go, render, signed_in
 from starters.console.views import autonomy as views
 from starters.console.views import why as reasons
-from starters.console.visit import Visit, check_form
+from starters.console.visit import Visit, form_of
 from starters.gateway.reviews import backend_of
 
 MAX_REASON = 500
@@ -55,8 +55,7 @@ async def cell(request: Request, visit: Visit) -> Response:
 @signed_in(Action.MANAGE_AUTONOMY)
 async def change(request: Request, visit: Visit) -> Response:
     """Sign for the level that was shown as proposed, on the evidence that was shown; or take levels back."""
-    fields = await read_fields(request)
-    check_form(request, visit, fields.get("csrf", ""))
+    fields = await form_of(request, visit)
     try:
         act = await _change(request, visit, fields)
     except DecisionRefused as refused:

@@ -16,10 +16,9 @@ from countersign.batch.report_page import report_page, worth_lines
 from countersign.errors import CountersignError, DecisionRefused, InvalidRequest, ServiceUnavailable
 from starters import batch_reports
 from starters import batches as work
-from starters.console.forms import read_fields
 from starters.console.page import HEADERS, go, render, signed_in
 from starters.console.views import batches as views
-from starters.console.visit import HOME, Visit, check_form
+from starters.console.visit import HOME, Visit, form_of
 from starters.gateway.problems import NoSuchPath, kind_of, person_words
 from starters.gateway.reviews import backend_of
 
@@ -66,8 +65,7 @@ async def batch(request: Request, visit: Visit) -> Response:
 @signed_in(Action.MANAGE_BATCHES)
 async def command(request: Request, visit: Visit) -> Response:
     """Pause, resume or cancel."""
-    fields = await read_fields(request)
-    check_form(request, visit, fields.get("csrf", ""))
+    fields = await form_of(request, visit)
     what, key = fields.get("do", ""), _key(request, visit)
     if what not in COMMANDS:
         raise InvalidRequest("do: is none of pause, resume, cancel", remedy="Press one of the buttons of the page")

@@ -10,10 +10,10 @@ from countersign.review.bulk import MOST
 from countersign.words import Severity
 from starters.bulk import Signed, Wanted, preview, sign
 from starters.console.acting import MAX_TEXT
-from starters.console.forms import Fields, read_fields
+from starters.console.forms import Fields
 from starters.console.page import render, signed_in
 from starters.console.views.words import visible
-from starters.console.visit import Visit, check_form
+from starters.console.visit import Visit, form_of
 from starters.gateway.backend import Backend
 from starters.gateway.reviews import backend_of, derived_id
 
@@ -33,8 +33,7 @@ async def preview_page(request: Request, visit: Visit) -> Response:
 async def sign_these(request: Request, visit: Visit) -> Response:
     """Sign exactly what was shown; where that is not what would be signed now, nothing."""
     backend = backend_of(request)
-    fields = await read_fields(request)
-    check_form(request, visit, fields.get("csrf", ""))
+    fields = await form_of(request, visit)
     wanted, note, only = _wanted(backend, visit, fields), fields.get("note", ""), fields.get("only", "")
     if wanted is None or not only or len(note) > MAX_TEXT:
         raise InvalidRequest("bulk: names nothing that was shown", remedy="Load the page again")

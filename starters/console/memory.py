@@ -10,10 +10,9 @@ from countersign.errors import CountersignError, DecisionRefused, InvalidRequest
 from countersign.learning.lesson import Event
 from countersign.learning.policy import State
 from starters import corrections
-from starters.console.forms import read_fields
 from starters.console.page import go, render, signed_in
 from starters.console.views import memory as views
-from starters.console.visit import HOME, Visit, check_form
+from starters.console.visit import HOME, Visit, form_of
 from starters.gateway.problems import kind_of, person_words
 from starters.gateway.reviews import backend_of
 
@@ -31,8 +30,7 @@ async def memory(request: Request, visit: Visit) -> Response:
 @signed_in(Action.MANAGE_MEMORY)
 async def act(request: Request, visit: Visit) -> Response:
     """Withdraw, restore or confirm a correction, for a reason."""
-    fields = await read_fields(request)
-    check_form(request, visit, fields.get("csrf", ""))
+    fields = await form_of(request, visit)
     number, did = fields.get("number", ""), fields.get("do", "")
     if not _NUMBER.fullmatch(number) or did not in list(Event):
         raise InvalidRequest("correction: names none, or nothing to do with it", remedy="Load the page again")

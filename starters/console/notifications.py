@@ -8,10 +8,10 @@ from starlette.responses import Response
 from countersign.access.permissions import Action
 from countersign.errors import CountersignError, InvalidRequest, NotFound, ServiceUnavailable
 from countersign.store.subscriptions import Subscription
-from starters.console.forms import Fields, read_fields
+from starters.console.forms import Fields
 from starters.console.page import go, render, signed_in
 from starters.console.views import notifications as views
-from starters.console.visit import HOME, Visit, check_form
+from starters.console.visit import HOME, Visit, form_of
 from starters.gateway.problems import kind_of, person_words
 from starters.gateway.reviews import backend_of, derived_id
 from starters.notifying import send_test
@@ -34,8 +34,7 @@ async def notifications(request: Request, visit: Visit) -> Response:
 @signed_in(Action.MANAGE_SUBSCRIPTIONS)
 async def act(request: Request, visit: Visit) -> Response:
     """Add a subscription, or test, retry or remove one."""
-    fields = await read_fields(request)
-    check_form(request, visit, fields.get("csrf", ""))
+    fields = await form_of(request, visit)
     typed = views.Typed.of(fields) if fields.get("do") == "add" else views.NOTHING
     try:
         return await _act(request, visit, fields, typed)

@@ -15,10 +15,9 @@ from countersign.errors import CountersignError, Forbidden, InvalidRequest, NotF
 from countersign.playbook.load import list_playbooks, load_playbook
 from countersign.review.same import same_person
 from countersign.vigilance.rates import catch_rates
-from starters.console.forms import Fields, read_fields
 from starters.console.page import go, render, signed_in
 from starters.console.views import people as views
-from starters.console.visit import HOME, Visit, check_form
+from starters.console.visit import HOME, Visit, form_of
 from starters.gateway.problems import kind_of, person_words
 from starters.gateway.reviews import backend_of
 from starters.people import Changed, Work, change, check_group
@@ -45,7 +44,7 @@ async def back(request: Request, visit: Visit) -> Response:
 @signed_in(Action.MANAGE_PEOPLE)
 async def groups(request: Request, visit: Visit) -> Response:
     """Put somebody into a group, or take them out."""
-    fields = await _given(request, visit)
+    fields = await form_of(request, visit)
     tenant, group, name = visit.who.tenant, fields.get("group", ""), fields.get("name", "")
     remove = fields.get("do") == "remove"
 
@@ -61,7 +60,7 @@ async def groups(request: Request, visit: Visit) -> Response:
 @signed_in(Action.READ_PEOPLE)
 async def absences(request: Request, visit: Visit) -> Response:
     """Say that somebody is away, or back: of oneself, or with the right to manage people, of anybody."""
-    fields = await _given(request, visit)
+    fields = await form_of(request, visit)
     tenant, name = visit.who.tenant, fields.get("name", "") or visit.who.user
     require(visit.who, Action.OWN_ABSENCE)
     if not visit.may(Action.MANAGE_PEOPLE) and not same_person(name, visit.who.user):
@@ -76,12 +75,6 @@ async def absences(request: Request, visit: Visit) -> Response:
         return lambda book, by: book.set_absence(tenant, name, until, delegate, by_hash=by)
 
     return await _change(request, visit, views.Typed.of("" if end else "absence", fields), work, all_concerned=True)
-
-
-async def _given(request: Request, visit: Visit) -> Fields:
-    fields = await read_fields(request)
-    check_form(request, visit, fields.get("csrf", ""))
-    return fields
 
 
 async def _change(

@@ -9,7 +9,7 @@ from starters.console.by_issuer import sign_out_there
 from starters.console.door import door, there_of
 from starters.console.forms import read_fields
 from starters.console.page import SIGN_IN, go, signed_in
-from starters.console.visit import HOME, SignedOut, Visit, check_form, check_origin, forget, keep, visit_of
+from starters.console.visit import HOME, SignedOut, Visit, check_origin, forget, form_of, keep, visit_of
 from starters.gateway.reviews import backend_of
 
 MAX_FORM = 16_384
@@ -51,7 +51,7 @@ async def sign_in(request: Request) -> Response:
 @signed_in()
 async def sign_out(request: Request, visit: Visit) -> Response:
     """End the session, here and for every copy of it, and at the issuer that gave it, if it offers that."""
-    check_form(request, visit, (await read_fields(request, limit=MAX_FORM)).get("csrf", ""))
+    await form_of(request, visit, limit=MAX_FORM)
     await visit.sessions.end(visit.session)
     response = await sign_out_there(request, visit.session) or go(SIGN_IN)
     forget(response)

@@ -10,6 +10,8 @@ from countersign.access.permissions import Action, allowed
 from countersign.access.principal import Principal
 from countersign.access.sessions import LONGEST_S, Session, Sessions
 from countersign.errors import Forbidden, Unauthenticated
+from starters.console.forms import Fields, read_fields
+from starters.gateway.bodies import MAX_ACTION_JSON
 from starters.gateway.reviews import backend_of
 
 HOME = "/console"
@@ -114,3 +116,10 @@ def check_form(request: Request, visit: Visit, token: str) -> None:
             "the form is of another session than the one you are signed in with",
             remedy="Go back, load the page again, and repeat it",
         )
+
+
+async def form_of(request: Request, visit: Visit, *, limit: int = MAX_ACTION_JSON) -> Fields:
+    """The fields of a form that was given out to this very session. Raises as `read_fields` and `check_form` do."""
+    fields = await read_fields(request, limit=limit)
+    check_form(request, visit, fields.get("csrf", ""))
+    return fields
