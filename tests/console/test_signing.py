@@ -150,8 +150,10 @@ def test_a_question_goes_to_the_requester_and_comes_back(console: Console) -> No
         rita.get_by_role("button", name="Send the question").click()
         expect(rita.get_by_role("heading", name="Asked")).to_be_visible()
 
-        ana.reload()
-        ana.locator(f"a[href$='{review_id}']", has_text="waits for an answer").click()
+        # Lists are read from the projection, which is written after the reviewer was answered.
+        asked = ana.locator(f"a[href$='{review_id}']", has_text="waits for an answer")
+        until("it waits for an answer", lambda: ana.reload() is not None and asked.is_visible())
+        asked.click()
         expect(ana.get_by_text("Which of our companies signs?").first).to_be_visible()
         expect(ana.get_by_role("button", name="Approve")).to_have_count(0)
         ana.get_by_label("Your answer").fill("The Irish one")
